@@ -5,6 +5,7 @@ import { KnownNamespaces } from "./accounts/namespaces.ts";
 import { forgetAttempts } from "./accounts/sign-in-limits.ts";
 import { forgetUserSessions } from "./accounts/user-sessions.ts";
 import { collectBlobGarbage } from "./artifacts/collect-blob-garbage.ts";
+import { forgetOldEntries } from "./audit/audit-log.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { openBlobStore } from "./blobs/open-blob-store.ts";
 import type { InstanceConfig } from "./config/instance-config.ts";
@@ -15,6 +16,7 @@ import { DataDirectory } from "./files/data-directory.ts";
 import { writeFileAtomically } from "./files/write-file-atomically.ts";
 import { forgetEndedSessions } from "./http/rest-api/sessions.ts";
 import { close, createHttpServer, listen } from "./http/server.ts";
+import { RefusalLog } from "./http/shared/refusal-log.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { forgetPushedMetrics } from "./metrics/pushed-metrics-store.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
@@ -127,12 +129,14 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     );
   }
   const metrics = new Metrics();
+  const refusals = new RefusalLog(db);
   const app = await createHttpServer({
     config,
     version,
     logger,
     db,
     namespaces: new KnownNamespaces(db),
+    refusals,
     blobs,
     notifications,
     dispatcher,
@@ -181,7 +185,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
   );
   stack.use(
     repeat(housekeepingIntervalMs, logger, () =>
-      housekeep({ config, db, blobs, repositories, signal: stopping.signal }),
+      housekeep({ config, db, blobs, repositories, refusals, signal: stopping.signal }),
     ),
   );
   const url = await listen(app, config.listen);
@@ -219,11 +223,12 @@ interface Household {
   readonly db: Database;
   readonly blobs: BlobStore;
   readonly repositories: RepositoryService;
+  readonly refusals: RefusalLog;
   readonly signal: AbortSignal;
 }
 
 /** Runs every task, even if one fails, for example because the object storage is unreachable. */
-async function housekeep({ config, db, blobs, repositories, signal }: Household): Promise<void> {
+async function housekeep({ config, db, blobs, repositories, refusals, signal }: Household): Promise<void> {
   const tasks = [
     () => deleteSpentTokens(db),
     () => forgetOldExecutors(db),
@@ -233,6 +238,8 @@ async function housekeep({ config, db, blobs, repositories, signal }: Household)
     () => forgetEndedSessions(db),
     () => forgetUserSessions(db),
     () => forgetAttempts(db),
+    () => refusals.sweep(),
+    () => forgetOldEntries(db, config.auditRetentionMs, signal),
     () => applyRetention(db, config.retention, signal),
     () => collectBlobGarbage(db, blobs, signal),
     () => repositories.sweep(),

@@ -5,5 +5,5 @@ export * from "./job/job-spec.ts";
 export * from "./job/results.ts";
 export { stepIndexes, stepNameOf } from "./job/step-entries.ts";
 export { ExecutorName } from "./primitives/primitives.ts";
-export { escapeHiddenInLines, PlainText } from "./primitives/stored-text.ts";
+export { escapeHiddenInJson, escapeHiddenInLines, PlainText } from "./primitives/stored-text.ts";
 export * from "./rest/index.ts";

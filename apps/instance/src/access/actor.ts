@@ -16,6 +16,8 @@ export interface UserIdentity {
   readonly name: string;
   /** `null`: the request has an access token. */
   readonly session: number | null;
+  /** `null`: the request has a session. */
+  readonly token: number | null;
   /** What the access token permits; `null`: the request has a session, which permits everything. */
   readonly scopes: ReadonlySet<TokenScope> | null;
 }
@@ -25,6 +27,8 @@ interface AdministratorActor {
   readonly via: "token" | "session";
   /** `null`: the administrator's token, or a session that was begun with it. */
   readonly user: UserIdentity | null;
+  /** Id of a session that was begun with the administrator's token. */
+  readonly session?: string;
 }
 
 /** A user who is not an administrator. */

@@ -74,7 +74,7 @@ describe("may an actor do something", () => {
     const ann: UserActor = {
       kind: "user",
       via: "session",
-      user: { id: 1, name: "ann", session: 1, scopes: null },
+      user: { id: 1, name: "ann", session: 1, token: null, scopes: null },
       namespaces: new Map([
         ["ann", "owner"],
         ["crew", "member"],
@@ -113,7 +113,7 @@ describe("may an actor do something", () => {
       const token: UserActor = {
         ...ann,
         via: "token",
-        user: { ...ann.user, session: null, scopes: new Set(["read"]) },
+        user: { ...ann.user, session: null, token: 1, scopes: new Set(["read"]) },
       };
       expect(refusalOf(token, "job.read", { namespace: "crew" })).toBeNull();
       expect(refusalOf(token, "job.read", { namespace: "others" })).toBe("hidden");

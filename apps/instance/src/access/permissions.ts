@@ -92,6 +92,9 @@ export const permissions = {
   "secret.read-audit": owners,
   "secret.rotate-keys": administrator,
 
+  // Administrators read everything. Owners read what is about their organizations and their own account.
+  "audit.read": owners,
+
   "user.list": administrator,
   "user.create": administrator,
   "user.read": viewers,

@@ -56,6 +56,8 @@ export const routeRules = {
   "DELETE /api/v1/secrets/:name": "secret.delete",
   "GET /api/v1/secrets/audit": "secret.read-audit",
   "POST /api/v1/secrets/rotate": "secret.rotate-keys",
+  "GET /api/v1/audit": "audit.read",
+  "GET /api/v1/audit/export": "audit.read",
   "GET /api/v1/users": "user.list",
   "POST /api/v1/users": "user.create",
   "GET /api/v1/users/:name": "user.read",

@@ -62,6 +62,8 @@ const scopeOfPermission = {
   "secret.read-audit": "read",
   "secret.rotate-keys": "administration",
 
+  "audit.read": "read",
+
   "user.list": "read",
   "user.create": "administration",
   "user.read": "read",

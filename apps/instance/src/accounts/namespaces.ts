@@ -1,6 +1,8 @@
 import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
+import { type AuditSource, recordAudit } from "../audit/audit-log.ts";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import type { Schema } from "../store/schema.ts";
 import { lookOf } from "./similar-names.ts";
 
@@ -56,13 +58,19 @@ export class KnownNamespaces {
    * Makes a new namespace an organization. Only for administrators: with the administrator's token, any namespace could
    * always be used without being created first.
    */
-  async ensure(name: string): Promise<void> {
+  async ensure(name: string, by: AuditSource): Promise<void> {
     if (this.#known.has(name)) return;
-    await this.#db
-      .insertInto("namespaces")
-      .values({ name, kind: "organization" })
-      .onConflict((conflict) => conflict.doNothing())
-      .execute();
+    await inTransaction(this.#db, async (transaction) => {
+      const created = await transaction
+        .insertInto("namespaces")
+        .values({ name, kind: "organization" })
+        .onConflict((conflict) => conflict.doNothing())
+        .returning("name")
+        .executeTakeFirst();
+      if (!created) return;
+      const target = { kind: "organization", name };
+      await recordAudit(transaction, by, [{ action: "organization.created", namespace: name, target }]);
+    });
     this.#known.add(name);
   }
 }

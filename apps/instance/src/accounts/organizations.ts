@@ -2,6 +2,7 @@ import type { ListAccountsQuery, MemberList, OrganizationList, OrganizationRole,
 import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import { takeName } from "./namespaces.ts";
 import { containsText } from "./search-text.ts";
 
@@ -10,7 +11,7 @@ export async function createOrganization(
   db: Database,
   { name, displayName }: { readonly name: string; readonly displayName: string },
 ): Promise<OrganizationView> {
-  await db.transaction().execute((transaction) => takeName(transaction, { name, displayName, kind: "organization" }));
+  await inTransaction(db, (transaction) => takeName(transaction, { name, displayName, kind: "organization" }));
   return getOrganization(db, name, null);
 }
 
@@ -117,7 +118,7 @@ export async function setMember(
   role: OrganizationRole,
   { mayLeaveOwnerless }: { readonly mayLeaveOwnerless: boolean },
 ): Promise<void> {
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     await lockOrganization(transaction, organization);
     const id = await idOf(transaction, user);
     if (role !== "owner" && !mayLeaveOwnerless) await requireOtherOwner(transaction, organization, id);
@@ -135,7 +136,7 @@ export async function removeMember(
   { organization, user }: MemberKey,
   { mayLeaveOwnerless }: { readonly mayLeaveOwnerless: boolean },
 ): Promise<void> {
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     await lockOrganization(transaction, organization);
     const id = await idOf(transaction, user);
     if (!mayLeaveOwnerless) await requireOtherOwner(transaction, organization, id);

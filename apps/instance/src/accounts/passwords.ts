@@ -2,6 +2,7 @@ import { createHash, randomBytes } from "node:crypto";
 import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import { hashPassword, verifyPassword } from "./password-hash.ts";
 import { passwordProblem } from "./password-rules.ts";
 import { countAttempt } from "./sign-in-limits.ts";
@@ -118,9 +119,15 @@ export async function createPasswordLink(
 
 /**
  * Sets the password of the link's user. The link can't be used again.
+ * @param record Runs in the transaction of the change.
  * @throws {AirlockError} `link-expired`, `password-refused`.
  */
-export async function usePasswordLink(db: Database, token: string, password: string): Promise<Account> {
+export async function usePasswordLink(
+  db: Database,
+  token: string,
+  password: string,
+  record: (transaction: Database, user: Account) => Promise<void>,
+): Promise<Account> {
   const user = await db
     .selectFrom("password_links")
     .innerJoin("users", "users.id", "password_links.user_id")
@@ -132,7 +139,7 @@ export async function usePasswordLink(db: Database, token: string, password: str
   if (!user) throw linkExpired();
   // A refused password must leave the link valid.
   const hash = await hashNewPassword(password, user.name);
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     const used = await transaction
       .deleteFrom("password_links")
       .where("token_sha256", "=", digest(token))
@@ -141,6 +148,7 @@ export async function usePasswordLink(db: Database, token: string, password: str
     // Another request used it meanwhile.
     if (!used) throw linkExpired();
     await storePassword(transaction, user.id, hash);
+    await record(transaction, user);
     return user;
   });
 }

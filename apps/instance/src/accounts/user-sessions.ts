@@ -20,10 +20,14 @@ export interface Client {
   readonly userAgent: string;
 }
 
-/** Begins a session and returns the value of its cookie. */
-export async function beginUserSession(db: Database, userId: number, client: Client): Promise<string> {
+/** Begins a session. `cookie` is the value of its cookie. */
+export async function beginUserSession(
+  db: Database,
+  userId: number,
+  client: Client,
+): Promise<{ readonly id: number; readonly cookie: string }> {
   const token = `u.${randomBytes(32).toString("base64url")}`;
-  await db
+  const { id } = await db
     .insertInto("user_sessions")
     .values({
       token_sha256: digest(token),
@@ -32,12 +36,13 @@ export async function beginUserSession(db: Database, userId: number, client: Cli
       address: client.address,
       user_agent: client.userAgent.slice(0, maxUserAgentLength),
     })
-    .execute();
+    .returning("id")
+    .executeTakeFirstOrThrow();
   await sql`delete from user_sessions where user_id = ${userId} and id not in (
     select id from user_sessions where user_id = ${userId} order by last_used_at desc, id desc limit ${maxSessions})`.execute(
     db,
   );
-  return token;
+  return { id, cookie: token };
 }
 
 export interface SignedInUser {

@@ -2,6 +2,7 @@ import type { ListAccountsQuery, SiteRole, UpdateUserRequest, UserList, UserView
 import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import { takeName } from "./namespaces.ts";
 import { containsText } from "./search-text.ts";
 import { endUserSessions } from "./user-sessions.ts";
@@ -19,7 +20,7 @@ export interface NewUser {
 
 /** @throws {AirlockError} `name-taken`. */
 export async function createUser(db: Database, { name, displayName, role, password }: NewUser): Promise<UserView> {
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     await takeName(transaction, { name, displayName, kind: "user" });
     await transaction.insertInto("users").values({ name, role, password, disabled_at: null }).execute();
   });
@@ -38,7 +39,7 @@ export async function createFirstAdministrator(
   db: Database,
   { name, displayName, password }: Omit<NewUser, "role" | "password"> & { readonly password: string },
 ): Promise<{ readonly id: number; readonly name: string }> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     await sql`select pg_advisory_xact_lock(${administratorLock}, 0)`.execute(transaction);
     if (await hasUsers(transaction)) {
       throw new AirlockError("the instance has users already", {
@@ -104,7 +105,7 @@ export async function listUsers(db: Database, { text, after, limit }: ListAccoun
  * @throws {AirlockError} `not-found`, `last-administrator`.
  */
 export async function updateUser(db: Database, name: string, changes: UpdateUserRequest): Promise<UserView> {
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     // Otherwise two administrators could disable each other at the same time.
     await sql`select pg_advisory_xact_lock(${administratorLock}, 0)`.execute(transaction);
     const user = await transaction.selectFrom("users").selectAll().where("name", "=", name).executeTakeFirst();

@@ -42,6 +42,8 @@ export interface InstanceConfig {
   readonly maxArtifactBytes: number;
   readonly storageQuotas: StorageQuotas;
   readonly retention: Retention;
+  /** How long entries of the audit log are kept; `null`: forever. */
+  readonly auditRetentionMs: number | null;
   /** Limits of each repository's mirror. */
   readonly mirrorLimits: MirrorLimits;
   readonly allowLocalRepositories: boolean;
@@ -159,6 +161,7 @@ const Environment = z.object({
   AIRLOCK_UPLOAD_REPOSITORY_QUOTA: Quota.prefault("5G"),
   AIRLOCK_UPLOAD_RETENTION: Period.prefault("30d"),
   AIRLOCK_JOB_RETENTION: Period.prefault("90d"),
+  AIRLOCK_AUDIT_RETENTION: Period.prefault("365d"),
   AIRLOCK_MAXIMUM_REPOSITORY_SIZE: Size.prefault("10Gi"),
   AIRLOCK_MAXIMUM_REPOSITORY_OBJECTS: z.coerce
     .number()
@@ -284,6 +287,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
       artifactsMs: e.AIRLOCK_ARTIFACT_RETENTION,
       uploadsMs: e.AIRLOCK_UPLOAD_RETENTION,
     },
+    auditRetentionMs: e.AIRLOCK_AUDIT_RETENTION,
     mirrorLimits: { maxBytes: e.AIRLOCK_MAXIMUM_REPOSITORY_SIZE, maxObjects: e.AIRLOCK_MAXIMUM_REPOSITORY_OBJECTS },
     allowLocalRepositories: e.AIRLOCK_ALLOW_LOCAL_REPOSITORIES,
     acceptSharedSecret: e.AIRLOCK_SHARED_SECRET,

@@ -1,6 +1,7 @@
 import { type JobSpec, type SecretFile, secretVariable } from "@airlock/api";
 import { AirlockError, environmentBytes, formatBytes, maximumEnvironmentBytes, variableBytes } from "@airlock/job";
 import { sql } from "kysely";
+import { type AuditSource, recordAudit } from "../audit/audit-log.ts";
 import { type DequeuedJob, registrySecretName } from "../queues/dequeue-job.ts";
 import type { Sealer } from "../sealing/sealer.ts";
 import { parseRegistrySecret, type RegistryAuth } from "../secrets/registry-secret.ts";
@@ -8,6 +9,7 @@ import { recordSecretEvents, type SecretEvent } from "../secrets/secret-audit.ts
 import { secretContext } from "../secrets/secret-store.ts";
 import { type VisibleSecret, visibleSecrets } from "../secrets/visible-secrets.ts";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 
 /** The decrypted secrets to put into one dequeue response. Never stored. */
 export interface JobSecrets {
@@ -26,6 +28,8 @@ export interface JobSecretsOptions {
   readonly db: Database;
   readonly sealer: Sealer;
   readonly executor: string;
+  /** The executor that gets them, for the audit log. */
+  readonly by: AuditSource;
   /**
    * Whether the executor splits values into lines itself. Executors of the base protocol only look for whole values.
    */
@@ -46,7 +50,7 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
     (step.secrets ?? []).map((secret) => ({ index, key: step.key ?? String(index), ...secret })),
   );
   if (uses.length === 0 && !job.registrySecrets) return noSecrets;
-  const { db, sealer, executor, splitsLines } = options;
+  const { db, sealer, executor, by, splitsLines } = options;
   const names = new Set(uses.map(({ name }) => name));
   // Jobs stored before namespaces existed have none in their specification.
   const scope = { namespace: job.spec.namespace ?? "default", queue: job.queue };
@@ -87,7 +91,7 @@ export async function jobSecrets(job: DequeuedJob, options: JobSecretsOptions): 
     }
     events.push({ ...useOf(registry.row, job, executor), step: null });
   }
-  await recordUse(db, events, rows);
+  await recordUse(db, events, { rows, by });
   return { env, files, redactedValues: Object.fromEntries(redacted), registryAuth };
 }
 
@@ -107,10 +111,29 @@ function useOf({ name, namespace, queue }: VisibleSecret, job: DequeuedJob, exec
   return { action: "used", name, namespace, queue, actor: executor, via: "lease", job: id, attempt };
 }
 
-async function recordUse(db: Database, events: readonly SecretEvent[], rows: readonly VisibleSecret[]): Promise<void> {
+async function recordUse(
+  db: Database,
+  events: readonly SecretEvent[],
+  { rows, by }: { readonly rows: readonly VisibleSecret[]; readonly by: AuditSource },
+): Promise<void> {
   const used = new Set(events.map(({ name }) => name));
   const ids = rows.filter(({ name }) => used.has(name)).map(({ id }) => id);
-  await recordSecretEvents(db, events);
+  // Once for each secret, however many steps use it.
+  const uses = [...new Map(events.map((event) => [event.name, event])).values()];
+  await inTransaction(db, async (transaction) => {
+    await recordSecretEvents(transaction, events);
+    await recordAudit(
+      transaction,
+      by,
+      uses.map(({ name, namespace, queue, job, attempt }) => ({
+        action: "secret.used",
+        namespace,
+        target: { kind: "secret", name },
+        ...(job === undefined ? {} : { job }),
+        details: { attempt, queue: queue || null },
+      })),
+    );
+  });
   // At most one update per minute, so that jobs that start together don't wait for each other. Ordered, to avoid
   // deadlocks.
   await sql`

@@ -4,6 +4,7 @@ import { sql } from "kysely";
 import { isCheckedToken, newCheckedToken, tokenDigest } from "../accounts/checked-token.ts";
 import { unknownQueue } from "../queues/enqueue-job.ts";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import { activeWithinMs } from "./executor-registry.ts";
 
 /** Secret scanners find tokens by this prefix. */
@@ -61,10 +62,16 @@ export async function useExecutorToken(
     ) as foreign`.execute(db);
   if (rows[0]?.foreign !== false) return false;
   await sql`
+    with valid as (
+      -- Waits for a revocation that is under way, so that none comes between this and the insertion.
+      select id from executor_tokens where id = ${token} and not exists (
+        select from executor_token_uses where token = ${token} and executor = ${executor}
+          and last_used_at >= airlock_now() - interval '1 minute'
+      ) for key share
+    )
     insert into executor_token_uses as uses (token, executor)
-    select ${token}, ${executor}
-    where exists (select from executor_tokens where id = ${token})
-      and (exists (select from executor_token_uses where token = ${token} and executor = ${executor})
+    select id, ${executor} from valid
+    where (exists (select from executor_token_uses where token = ${token} and executor = ${executor})
         or (select count(*) from executor_token_uses where token = ${token}) < ${maxExecutors})
     on conflict (token, executor) do update set last_used_at = airlock_now()
     where uses.last_used_at < airlock_now() - interval '1 minute'`.execute(db);
@@ -84,7 +91,7 @@ type CreatedToken = ExecutorTokenView & { readonly token: string };
  * @throws {AirlockError} `unknown-queue`, `too-many-tokens`.
  */
 export async function createExecutorToken(db: Database, request: NewExecutorToken): Promise<CreatedToken> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     // The lock keeps requests at the same time from exceeding the limit.
     const queue = await transaction
       .selectFrom("queues")
@@ -137,7 +144,7 @@ export async function rotateExecutorToken(
   id: number,
   { overlapMs, createdBy }: { readonly overlapMs: number; readonly createdBy: string },
 ): Promise<CreatedToken> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     const old = await transaction
       .selectFrom("executor_tokens")
       .select(["name", "queue", "expires_at"])
@@ -162,7 +169,7 @@ export async function rotateExecutorToken(
  * @throws {AirlockError} `not-found`.
  */
 export async function revokeExecutorToken(db: Database, id: number): Promise<number[]> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     const { rows } = await sql<{ id: number }>`
       select jobs.id::float8 as id from jobs
       join executor_tokens tokens on tokens.queue = jobs.queue

@@ -314,6 +314,8 @@ const markers: Readonly<Partial<Record<RuledRoute, string>>> = {
   "GET /api/v1/organizations": '"name":"own"',
   "GET /api/v1/secrets": "OF_OWN",
   "GET /api/v1/secrets/audit": "OF_OWN",
+  "GET /api/v1/audit": '"namespace":"own"',
+  "GET /api/v1/audit/export": '"namespace":"own"',
 };
 
 /** Routes whose last part does not exist in this test. */

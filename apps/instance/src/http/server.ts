@@ -76,7 +76,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
   limitConnections(app.server);
   limitBodyTime(app, requestTimeoutMs);
   decodeBodies(app);
-  watchAuthentication(app, context.metrics);
+  watchAuthentication(app, context.metrics, context.refusals);
   await app.register(cookie);
   // The protocol's router redirects a trailing slash before it checks anything else.
   app.addHook("onRequest", async (request, reply) => {

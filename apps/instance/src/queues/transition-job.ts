@@ -1,6 +1,7 @@
 import { applyEvent, type FailureReason, type JobEvent, type JobState, TransitionError } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import type { AttemptState } from "../store/schema.ts";
 
 export type TransitionResult =
@@ -60,7 +61,7 @@ export async function transitionJob(
   event: JobEvent,
   options: TransitionOptions = {},
 ): Promise<TransitionResult> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     const { rows } = await sql<LockedRow>`
       select jobs.id, jobs.queue, state, attempt, errors, losses, cancel_requested, visible_at, lease_expires_at, finished_at,
         failure_reason, executor, started_at, airlock_now() as now, max_attempts, max_losses, backoff_ms, backoff_max_ms, lease_ms,

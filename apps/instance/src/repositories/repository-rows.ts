@@ -3,6 +3,7 @@ import { sql } from "kysely";
 import { requireRegisteredKey } from "../sealing/open-keyring.ts";
 import type { Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import type { RepositorySource } from "./repository-url.ts";
 import { sealedAddress } from "./seal-repositories.ts";
 
@@ -22,7 +23,7 @@ export async function storeRepository(
   { db, sealer }: { readonly db: Database; readonly sealer: Sealer },
   { names, givenName, source }: NewRepository,
 ): Promise<{ name: string }> {
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     // A URL has one name. A constraint can't ensure that, because parts of URLs are encrypted.
     await sql`select pg_advisory_xact_lock(${addLock}, hashtext(${source.displayUrl}))`.execute(transaction);
     const known = await transaction
@@ -70,7 +71,7 @@ export async function storeRepository(
  * @throws {AirlockError} `unknown-repository`, `repository-in-use`.
  */
 export async function deleteRepositoryRow(db: Database, name: string): Promise<void> {
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     const row = await transaction
       .selectFrom("repositories")
       .select("name")

@@ -6,6 +6,7 @@ import { noProxies, type Proxies } from "@airlock/proxy";
 import { type Selectable, sql } from "kysely";
 import type { Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import type { Schema } from "../store/schema.ts";
 import { BareMirror } from "./bare-mirror.ts";
 import { type FoundRevision, findRevision } from "./find-revision.ts";
@@ -104,14 +105,21 @@ export class RepositoryService implements AsyncDisposable {
   /**
    * Adds a repository and starts to mirror it. Waits a few seconds for the mirror before it returns. Adding the same
    * URL and name again refreshes the mirror with the new credentials.
+   * @param record Runs in the transaction that stores it. The URL has no credentials.
    * @throws {AirlockError} `invalid-repository-url`, `local-repository-refused`, `repository-exists`.
    */
-  async add(request: {
-    readonly name?: string | undefined;
-    readonly url: string;
-    /** The organizations that see it; `null`: everyone; `undefined`: unchanged, and everyone if it is new. */
-    readonly organizations?: readonly string[] | null | undefined;
-  }): Promise<RepositoryView> {
+  async add(
+    request: {
+      readonly name?: string | undefined;
+      readonly url: string;
+      /** The organizations that see it; `null`: everyone; `undefined`: unchanged, and everyone if it is new. */
+      readonly organizations?: readonly string[] | null | undefined;
+    },
+    record: (
+      transaction: Database,
+      added: { readonly name: string; readonly url: string },
+    ) => Promise<void> = async () => {},
+  ): Promise<RepositoryView> {
     const source = this.#source(request.url);
     const names = (request.name === undefined ? source.defaultNames : [request.name]).filter(
       (name) => RepositoryName.safeParse(name).success,
@@ -122,10 +130,13 @@ export class RepositoryService implements AsyncDisposable {
         hint: "Choose a name: `--name` on the command line.",
       });
     }
-    const existing = await storeRepository(this.#options, { names, givenName: request.name, source });
-    if (request.organizations !== undefined) {
-      await setVisibility(this.#options.db, existing.name, request.organizations);
-    }
+    const { db, sealer } = this.#options;
+    const existing = await inTransaction(db, async (transaction) => {
+      const stored = await storeRepository({ db: transaction, sealer }, { names, givenName: request.name, source });
+      if (request.organizations !== undefined) await setVisibility(transaction, stored.name, request.organizations);
+      await record(transaction, { name: stored.name, url: source.displayUrl });
+      return stored;
+    });
     const fetched = this.refresh(existing.name).catch((error: unknown) => {
       this.#options.onError(errorMessage(error));
     });
@@ -133,10 +144,16 @@ export class RepositoryService implements AsyncDisposable {
     return this.get(existing.name);
   }
 
-  /** @throws {AirlockError} `unknown-repository`, `repository-in-use`. */
-  async remove(name: string): Promise<void> {
+  /**
+   * @param record Runs in the transaction that deletes it.
+   * @throws {AirlockError} `unknown-repository`, `repository-in-use`.
+   */
+  async remove(name: string, record: (transaction: Database) => Promise<void> = async () => {}): Promise<void> {
     const row = await this.#row(name);
-    await deleteRepositoryRow(this.#options.db, name);
+    await inTransaction(this.#options.db, async (transaction) => {
+      await deleteRepositoryRow(transaction, name);
+      await record(transaction);
+    });
     await this.#fetches.get(name)?.done.catch(() => {}); // A failure is recorded with the repository.
     const mirror = await this.#mirrorOf(row);
     this.#mirrors.delete(name);

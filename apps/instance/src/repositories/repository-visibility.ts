@@ -1,6 +1,7 @@
 import { AirlockError } from "@airlock/job";
 import { sql } from "kysely";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import { unknownRepository } from "./repository-rows.ts";
 
 /** The organizations that see a repository; `null`: everyone. Nobody sees a repository that doesn't exist. */
@@ -30,7 +31,7 @@ export async function setVisibility(
   name: string,
   organizations: readonly string[] | null,
 ): Promise<void> {
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     const row = await transaction
       .updateTable("repositories")
       .set({ visible_to_everyone: organizations === null })

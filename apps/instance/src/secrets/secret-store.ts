@@ -5,6 +5,7 @@ import type { z } from "zod";
 import { requireRegisteredKey } from "../sealing/open-keyring.ts";
 import type { SealContext, Sealer } from "../sealing/sealer.ts";
 import type { Database } from "../store/database.ts";
+import { inTransaction } from "../store/in-transaction.ts";
 import type { Schema } from "../store/schema.ts";
 import { recordSecretEvents } from "./secret-audit.ts";
 
@@ -48,7 +49,7 @@ export async function setSecret(
 ): Promise<{ readonly secret: SecretView; readonly created: boolean }> {
   const scope = { namespace: request.namespace ?? "", queue: request.queue ?? "" };
   const sealed = sealer.seal(secretContext({ ...scope, name }), request.value);
-  return db.transaction().execute(async (transaction) => {
+  return inTransaction(db, async (transaction) => {
     await requireRegisteredKey(transaction, sealed.keyId);
     const row = await transaction
       .insertInto("secrets")
@@ -81,7 +82,7 @@ export async function setSecret(
 
 /** @throws {AirlockError} `not-found`. */
 export async function deleteSecret(db: Database, name: string, scope: SecretScope, by: SecretActor): Promise<void> {
-  await db.transaction().execute(async (transaction) => {
+  await inTransaction(db, async (transaction) => {
     const row = await transaction
       .deleteFrom("secrets")
       .where("name", "=", name)

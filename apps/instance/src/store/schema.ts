@@ -1,5 +1,7 @@
 import type {
   ArtifactKind,
+  AuditAction,
+  AuditCredential,
   JobSpec,
   OrganizationRole,
   SecretAction,
@@ -357,8 +359,24 @@ interface CodeIntelUploadPartsTable {
   blob: string;
 }
 
+interface AuditLogTable {
+  id: Generated<number>;
+  at: DefaultedTime;
+  action: AuditAction;
+  actor: string;
+  via: AuditCredential;
+  credential: string | null;
+  address: string | null;
+  namespace: string | null;
+  target_kind: string | null;
+  target: string | null;
+  job: number | null;
+  details: JSONColumnType<Record<string, unknown>>;
+}
+
 /** The tables after the newest migration. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
 export interface Schema {
+  audit_log: AuditLogTable;
   code_intel_upload_parts: CodeIntelUploadPartsTable;
   code_intel_uploads: CodeIntelUploadsTable;
   ended_sessions: EndedSessionsTable;

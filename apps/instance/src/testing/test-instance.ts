@@ -48,6 +48,7 @@ export async function startTestInstance(
         uploads: { totalBytes: null, ownerBytes: null },
       },
       retention: { jobsMs: null, artifactsMs: null, uploadsMs: null },
+      auditRetentionMs: null,
       mirrorLimits: defaultMirrorLimits,
       allowLocalRepositories: true,
       acceptSharedSecret: true,

@@ -38,6 +38,12 @@ export function escapeHiddenInLines(text: string): string {
   return text.split("\n").map(escapeHidden).join("\n");
 }
 
+/** Writes hidden characters of a JSON text as escapes, which changes nothing of what it means. */
+export function escapeHiddenInJson(json: string): string {
+  const toEscape = (unit: string) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return json.replace(allHidden, (found) => found.split("").map(toEscape).join(""));
+}
+
 function hexOf(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }

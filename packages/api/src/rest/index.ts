@@ -1,5 +1,6 @@
 export * from "./accounts.ts";
 export * from "./artifacts.ts";
+export * from "./audit.ts";
 export * from "./error.ts";
 export * from "./executor-tokens.ts";
 export * from "./executors.ts";

@@ -10,6 +10,7 @@ import { ExecutorOffers } from "../../executors/executor-offers.ts";
 import type { DequeuedJob, ResourceOffer } from "../../queues/dequeue-job.ts";
 import { jobNeeds, supportedNeeds } from "../../queues/job-needs.ts";
 import { warnOfUnenforced } from "../../queues/warn-of-unenforced.ts";
+import { auditSource } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
@@ -135,6 +136,7 @@ export function dequeueRoutes(app: FastifyInstance, context: InstanceContext): v
           db,
           sealer,
           executor,
+          by: auditSource(request, executor),
           splitsLines: body.airlock !== undefined,
         });
         if (!signal.aborted) {

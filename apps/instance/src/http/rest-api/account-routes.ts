@@ -26,6 +26,7 @@ import {
 } from "../../accounts/organizations.ts";
 import { createPasswordLink } from "../../accounts/passwords.ts";
 import { createUser, getUser, listUsers, noUser, updateUser } from "../../accounts/users.ts";
+import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf, type RequestAccess } from "../shared/route-access.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
@@ -74,7 +75,17 @@ function userRoutes(app: ZodScope, { db }: InstanceContext): void {
       },
     },
     async (request, reply) => {
-      const user = await createUser(db, { ...request.body, password: null });
+      const user = await audited(
+        db,
+        request,
+        (transaction) => createUser(transaction, { ...request.body, password: null }),
+        ({ name, role }) => ({
+          action: "user.created",
+          namespace: name,
+          target: { kind: "user", name },
+          details: { role },
+        }),
+      );
       request.log.info({ user: user.name, role: user.role }, "user created");
       return reply.status(201).send(user);
     },
@@ -105,7 +116,12 @@ function userRoutes(app: ZodScope, { db }: InstanceContext): void {
     },
     async (request, reply) => {
       const { name } = request.params;
-      const link = await createPasswordLink(db, name);
+      const link = await audited(
+        db,
+        request,
+        (transaction) => createPasswordLink(transaction, name),
+        () => ({ action: "password.link-created", namespace: name, target: { kind: "user", name } }),
+      );
       request.log.info({ user: name }, "password link created");
       return reply.status(201).send(link);
     },
@@ -125,7 +141,13 @@ function userRoutes(app: ZodScope, { db }: InstanceContext): void {
       },
     },
     async (request) => {
-      const user = await updateUser(db, request.params.name, request.body);
+      const { name } = request.params;
+      const user = await audited(
+        db,
+        request,
+        (transaction) => updateUser(transaction, name, request.body),
+        () => ({ action: "user.changed", namespace: name, target: { kind: "user", name }, details: request.body }),
+      );
       request.log.info({ user: user.name, changes: request.body }, "user changed");
       return user;
     },
@@ -164,7 +186,12 @@ function organizationRoutes(app: ZodScope, { db }: InstanceContext): void {
       },
     },
     async (request, reply) => {
-      const organization = await createOrganization(db, request.body);
+      const organization = await audited(
+        db,
+        request,
+        (transaction) => createOrganization(transaction, request.body),
+        ({ name }) => ({ action: "organization.created", namespace: name, target: { kind: "organization", name } }),
+      );
       request.log.info({ organization: organization.name }, "organization created");
       return reply.status(201).send(organization);
     },
@@ -197,7 +224,18 @@ function organizationRoutes(app: ZodScope, { db }: InstanceContext): void {
       const { name } = request.params;
       const access = accessOf(request);
       access.require({ namespace: name }, noOrganization(name));
-      await updateOrganization(db, name, request.body.displayName);
+      const { displayName } = request.body;
+      await audited(
+        db,
+        request,
+        (transaction) => updateOrganization(transaction, name, displayName),
+        () => ({
+          action: "organization.changed",
+          namespace: name,
+          target: { kind: "organization", name },
+          details: { displayName },
+        }),
+      );
       return getOrganization(db, name, userIdOf(access));
     },
   );
@@ -242,8 +280,19 @@ function memberRoutes(app: ZodScope, { db }: InstanceContext): void {
       const access = accessOf(request);
       access.require({ namespace: organization }, noOrganization(organization));
       const mayLeaveOwnerless = access.actor.kind === "administrator";
-      await setMember(db, { organization, user }, request.body.role, { mayLeaveOwnerless });
-      request.log.info({ organization, user, role: request.body.role }, "member set");
+      const { role } = request.body;
+      await audited(
+        db,
+        request,
+        (transaction) => setMember(transaction, { organization, user }, role, { mayLeaveOwnerless }),
+        () => ({
+          action: "member.set",
+          namespace: organization,
+          target: { kind: "user", name: user },
+          details: { role },
+        }),
+      );
+      request.log.info({ organization, user, role }, "member set");
       return reply.status(204).send(null);
     },
   );
@@ -263,7 +312,12 @@ function memberRoutes(app: ZodScope, { db }: InstanceContext): void {
       const access = accessOf(request);
       access.require({ namespace: organization }, noOrganization(organization));
       const mayLeaveOwnerless = access.actor.kind === "administrator";
-      await removeMember(db, { organization, user }, { mayLeaveOwnerless });
+      await audited(
+        db,
+        request,
+        (transaction) => removeMember(transaction, { organization, user }, { mayLeaveOwnerless }),
+        () => ({ action: "member.removed", namespace: organization, target: { kind: "user", name: user } }),
+      );
       request.log.info({ organization, user }, "member removed");
       return reply.status(204).send(null);
     },
@@ -280,7 +334,12 @@ function memberRoutes(app: ZodScope, { db }: InstanceContext): void {
       access.require({ namespace: organization }, noOrganization(organization));
       if (access.actor.kind !== "user") throw new Error("only users can leave an organization");
       const user = access.actor.user.name;
-      await removeMember(db, { organization, user }, { mayLeaveOwnerless: false });
+      await audited(
+        db,
+        request,
+        (transaction) => removeMember(transaction, { organization, user }, { mayLeaveOwnerless: false }),
+        () => ({ action: "member.removed", namespace: organization, target: { kind: "user", name: user } }),
+      );
       request.log.info({ organization, user }, "member left");
       return reply.status(204).send(null);
     },

@@ -2,7 +2,9 @@ import { ArtifactList } from "@airlock/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
 import { findArtifact, listArtifacts } from "../../artifacts/list-artifacts.ts";
+import { recordAudit } from "../../audit/audit-log.ts";
 import { namespaceOfJob } from "../../views/job-views.ts";
+import { auditSource } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
@@ -13,10 +15,11 @@ const tags = ["jobs"];
 export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
   const { db, blobs } = context;
 
-  async function requireJob(request: FastifyRequest, id: number): Promise<void> {
+  async function requireJob(request: FastifyRequest, id: number): Promise<string> {
     const namespace = await namespaceOfJob(db, id);
     if (namespace === null) throw notFound(`job ${id}`);
     accessOf(request).require({ namespace }, notFound(`job ${id}`));
+    return namespace;
   }
 
   app.get(
@@ -48,13 +51,22 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       const { id, artifactId } = request.params;
-      await requireJob(request, id);
+      const namespace = await requireJob(request, id);
       const artifact = await findArtifact(db, id, artifactId);
       const gone = new AbortController();
       reply.raw.once("close", () => gone.abort(new Error("the reader disconnected")));
       const content = artifact && (await blobs.get(artifact.blob, { signal: gone.signal }));
       if (!artifact || !content) throw notFound(`artifact ${artifactId} of job ${id}`);
       const { attempt, name, sha256 } = artifact.view;
+      await recordAudit(db, auditSource(request), [
+        {
+          action: "artifact.downloaded",
+          namespace,
+          job: id,
+          target: { kind: "artifact", name },
+          details: { artifact: artifactId, attempt },
+        },
+      ]);
       // The bytes come from the job. Never let a browser show them as a page of this origin.
       return (reply as FastifyReply)
         .headers({

@@ -43,19 +43,19 @@ export async function authenticatePerson(request: FastifyRequest, options: Perso
 async function administratorOf(request: FastifyRequest, options: PersonAuthentication): Promise<Actor | null> {
   const session = sessionOf(request, options.administratorToken);
   if (session === null || (await hasEnded(options.db, session))) return null;
-  return { kind: "administrator", via: "session", user: null };
+  return { kind: "administrator", via: "session", user: null, session: session.id };
 }
 
 async function userOf(db: Database, cookie: string): Promise<Actor | null> {
   const found = await findUserSession(db, cookie);
-  return found && actorOf({ ...found, scopes: null }, "session");
+  return found && actorOf({ ...found, token: null, scopes: null }, "session");
 }
 
 function actorOf(
-  { id, name, session, scopes, role, memberships }: UserIdentity & Pick<SignedInUser, "role" | "memberships">,
+  { id, name, session, token, scopes, role, memberships }: UserIdentity & Pick<SignedInUser, "role" | "memberships">,
   via: "token" | "session",
 ): Actor {
-  const user = { id, name, session, scopes };
+  const user = { id, name, session, token, scopes };
   if (role === "administrator") return { kind: "administrator", via, user };
   return { kind: "user", via, user, namespaces: new Map([...Object.entries(memberships), [name, "owner"] as const]) };
 }

@@ -2,6 +2,7 @@ import { ExecutorList, ExecutorName } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import { listExecutors, requestDrain, requestResume } from "../../executors/executor-registry.ts";
+import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
@@ -30,7 +31,13 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request) => {
       const { name } = request.params;
-      if (!(await requestDrain(context.db, name))) throw notFound(`active executor "${name}"`);
+      const drained = await audited(
+        context.db,
+        request,
+        (transaction) => requestDrain(transaction, name),
+        (done) => (done ? { action: "executor.drained", target: { kind: "executor", name } } : null),
+      );
+      if (!drained) throw notFound(`active executor "${name}"`);
       context.notifications.publish({ kind: "executor", executor: name });
       request.log.info({ executor: name }, "executor drain requested");
       const [executor] = await listExecutors(context.db, [name]);
@@ -51,7 +58,15 @@ export function executorRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request) => {
       const { name } = request.params;
-      const result = await requestResume(context.db, name);
+      const result = await audited(
+        context.db,
+        request,
+        (transaction) => requestResume(transaction, name),
+        (outcome) =>
+          outcome === "absent" || outcome === "leaving"
+            ? null
+            : { action: "executor.resumed", target: { kind: "executor", name } },
+      );
       if (result === "absent") throw notFound(`active executor "${name}"`);
       if (result === "leaving") {
         throw new AirlockError(`executor "${name}" cannot be resumed: it exits when its running jobs have ended`, {

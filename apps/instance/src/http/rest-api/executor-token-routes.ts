@@ -13,6 +13,7 @@ import {
   revokeExecutorToken,
   rotateExecutorToken,
 } from "../../executors/executor-tokens.ts";
+import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
@@ -48,7 +49,16 @@ export function executorTokenRoutes(app: ZodScope, { db }: InstanceContext): voi
       },
     },
     async (request, reply) => {
-      const token = await createExecutorToken(db, { ...request.body, createdBy: callerOf(request) });
+      const token = await audited(
+        db,
+        request,
+        (transaction) => createExecutorToken(transaction, { ...request.body, createdBy: callerOf(request) }),
+        ({ id, name, queue }) => ({
+          action: "executor-token.created",
+          target: { kind: "executor-token", name: String(id) },
+          details: { name, queue },
+        }),
+      );
       request.log.info({ token: token.id, queue: token.queue, by: token.createdBy }, "executor token created");
       return reply.status(201).send(token);
     },
@@ -70,7 +80,16 @@ export function executorTokenRoutes(app: ZodScope, { db }: InstanceContext): voi
     async (request, reply) => {
       const { id } = request.params;
       const { overlapMs } = request.body;
-      const token = await rotateExecutorToken(db, id, { overlapMs, createdBy: callerOf(request) });
+      const token = await audited(
+        db,
+        request,
+        (transaction) => rotateExecutorToken(transaction, id, { overlapMs, createdBy: callerOf(request) }),
+        ({ id: next, name, queue }) => ({
+          action: "executor-token.rotated",
+          target: { kind: "executor-token", name: String(id) },
+          details: { name, queue, next, overlapMs },
+        }),
+      );
       request.log.info({ token: token.id, replaces: id, overlapMs, by: token.createdBy }, "executor token rotated");
       return reply.status(201).send(token);
     },
@@ -91,7 +110,12 @@ export function executorTokenRoutes(app: ZodScope, { db }: InstanceContext): voi
     },
     async (request) => {
       const { id } = request.params;
-      const runningJobs = await revokeExecutorToken(db, id);
+      const runningJobs = await audited(
+        db,
+        request,
+        (transaction) => revokeExecutorToken(transaction, id),
+        () => ({ action: "executor-token.revoked", target: { kind: "executor-token", name: String(id) } }),
+      );
       request.log.info({ token: id, runningJobs, by: callerOf(request) }, "executor token revoked");
       return { runningJobs };
     },

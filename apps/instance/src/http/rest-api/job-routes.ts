@@ -11,6 +11,7 @@ import { namespacesThatSee } from "../../repositories/repository-visibility.ts";
 import { submitJob } from "../../submission/submit-job.ts";
 import { followJob, type LogPosition } from "../../views/follow-job.ts";
 import { getJobView, listJobs, namespaceOfJob } from "../../views/job-views.ts";
+import { audited, auditSource } from "../shared/audit-source.ts";
 import { sendEventStream } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
@@ -33,11 +34,29 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
     return job;
   }
 
-  /** Refuses the request unless the caller may do this to the job. */
-  async function requireJob(request: FastifyRequest, id: number): Promise<void> {
+  /** Refuses the request unless the caller may do this to the job. Returns its namespace. */
+  async function requireJob(request: FastifyRequest, id: number): Promise<string> {
     const namespace = await namespaceOfJob(db, id);
     if (namespace === null) throw notFound(`job ${id}`);
     accessOf(request).require({ namespace }, notFound(`job ${id}`));
+    return namespace;
+  }
+
+  /** Cancels or retries a job, and records it. */
+  async function change(
+    request: FastifyRequest,
+    { id, namespace }: { readonly id: number; readonly namespace: string },
+    kind: "cancel" | "retry",
+  ): Promise<TransitionResult> {
+    return audited(
+      db,
+      request,
+      (transaction) => transitionJob(transaction, id, { kind }),
+      (result) => {
+        if (result.kind !== "changed") return null;
+        return { action: kind === "cancel" ? "job.canceled" : "job.retried", namespace, job: id };
+      },
+    );
   }
 
   /** A job reads its repository, so only those who see the repository may run it. */
@@ -69,12 +88,12 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       const access = accessOf(request);
       const { repository, namespace = defaultNamespace(access.actor) } = request.body;
       access.require({ namespace }, unknownNamespace(namespace));
-      await context.namespaces.ensure(namespace);
+      await context.namespaces.ensure(namespace, auditSource(request));
       if (repository !== undefined) await requireRepository(request, namespace, repository);
       const key = request.headers["idempotency-key"] ?? null;
       // Keys of users are their namespace's own. Otherwise a conflict would tell which keys others use.
       const ownKey = key !== null && access.actor.kind === "user" ? `${namespace}/${key}` : key;
-      const job = await submitJob(context, { ...request.body, namespace }, ownKey);
+      const job = await submitJob(context, { ...request.body, namespace }, ownKey, auditSource(request));
       if (job.created) {
         context.metrics.submitted.inc({ queue: request.body.queue });
         request.log.info({ jobId: job.id, queue: request.body.queue }, "job submitted");
@@ -119,8 +138,8 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
     { schema: { tags, summary: "Cancel a job", params: JobParams, response: { 200: JobView, ...errorAnswers } } },
     async (request) => {
       const { id } = request.params;
-      await requireJob(request, id);
-      const job = required(await transitionJob(db, id, { kind: "cancel" }), id);
+      const namespace = await requireJob(request, id);
+      const job = required(await change(request, { id, namespace }, "cancel"), id);
       notifications.publish({ kind: "job", job: id });
       if (job.state === "processing" && job.executor !== null) {
         notifications.publish({ kind: "cancel", job: id, attempt: job.attempt, executor: job.executor });
@@ -145,7 +164,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       await requireJob(request, id);
       const before = await view(request, id);
       if (before.repository !== null) await requireRepository(request, before.namespace, before.repository);
-      const job = required(await transitionJob(db, id, { kind: "retry" }), id);
+      const job = required(await change(request, before, "retry"), id);
       notifications.publish({ kind: "queued", queue: job.queue }, { kind: "job", job: id });
       request.log.info({ jobId: id }, "job retried");
       return view(request, id);

@@ -1,6 +1,7 @@
 import { CreateQueueRequest, QueueList, QueueName, QueueView, UpdateQueueRequest } from "@airlock/api";
 import { z } from "zod";
 import { createQueue, listQueues, oneQueue, updateQueue } from "../../queues/queue-settings.ts";
+import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
@@ -24,7 +25,15 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
         response: { 201: QueueView, ...errorAnswers },
       },
     },
-    async (request, reply) => reply.status(201).send(await createQueue(context.db, request.body)),
+    async (request, reply) => {
+      const queue = await audited(
+        context.db,
+        request,
+        (transaction) => createQueue(transaction, request.body),
+        ({ name }) => ({ action: "queue.created", target: { kind: "queue", name }, details: request.body }),
+      );
+      return reply.status(201).send(queue);
+    },
   );
 
   app.get(
@@ -53,7 +62,12 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request) => {
       const { name } = request.params;
-      const queue = await updateQueue(context.db, name, request.body);
+      const queue = await audited(
+        context.db,
+        request,
+        (transaction) => updateQueue(transaction, name, request.body),
+        () => ({ action: "queue.changed", target: { kind: "queue", name }, details: request.body }),
+      );
       request.log.info({ queue: name, settings: request.body }, "queue settings changed");
       // The change may have raised a limit, so waiting jobs may start.
       context.notifications.publish({ kind: "queued", queue: name });

@@ -7,8 +7,10 @@ import {
 } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
+import { recordAudit } from "../../audit/audit-log.ts";
 import { unknownRepository } from "../../repositories/repository-rows.ts";
 import { setVisibility } from "../../repositories/repository-visibility.ts";
+import { audited, auditSource } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf, type RequestAccess } from "../shared/route-access.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
@@ -56,7 +58,15 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request, reply) => {
-      const repository = await repositories.add(request.body);
+      const repository = await repositories.add(request.body, (transaction, { name, url }) =>
+        recordAudit(transaction, auditSource(request), [
+          {
+            action: "repository.added",
+            target: { kind: "repository", name },
+            details: { url, organizations: request.body.organizations },
+          },
+        ]),
+      );
       request.log.info({ repository: repository.name, state: repository.state }, "repository added");
       return reply.status(201).send(repository);
     },
@@ -110,7 +120,18 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
     async (request) => {
       const { name } = request.params;
       const { organizations } = request.body;
-      await named(setVisibility(context.db, name, organizations));
+      await named(
+        audited(
+          context.db,
+          request,
+          (transaction) => setVisibility(transaction, name, organizations),
+          () => ({
+            action: "repository.changed",
+            target: { kind: "repository", name },
+            details: { organizations },
+          }),
+        ),
+      );
       request.log.info({ repository: name, organizations }, "repository's visibility changed");
       return repositories.get(name);
     },
@@ -127,8 +148,11 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request) => {
-      await named(repositories.refresh(request.params.name));
-      return repositories.get(request.params.name);
+      const { name } = request.params;
+      await named(repositories.refresh(name));
+      const target = { kind: "repository", name };
+      await recordAudit(context.db, auditSource(request), [{ action: "repository.refreshed", target }]);
+      return repositories.get(name);
     },
   );
 
@@ -143,8 +167,14 @@ export function repositoryRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request, reply) => {
-      await named(repositories.remove(request.params.name));
-      request.log.info({ repository: request.params.name }, "repository removed");
+      const { name } = request.params;
+      const removed = repositories.remove(name, (transaction) =>
+        recordAudit(transaction, auditSource(request), [
+          { action: "repository.removed", target: { kind: "repository", name } },
+        ]),
+      );
+      await named(removed);
+      request.log.info({ repository: name }, "repository removed");
       return reply.status(204).send(null);
     },
   );

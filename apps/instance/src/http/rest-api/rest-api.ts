@@ -9,6 +9,7 @@ import { noSuchRoute } from "../shared/no-such-route.ts";
 import { type Credentials, guard } from "../shared/route-access.ts";
 import { accountRoutes } from "./account-routes.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
+import { auditRoutes } from "./audit-routes.ts";
 import { authenticatePerson } from "./authenticate-person.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
@@ -75,5 +76,6 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     queueRoutes(typed, context);
     secretRoutes(typed, context);
     accountRoutes(typed, context);
+    auditRoutes(typed, context);
   });
 }

@@ -11,9 +11,11 @@ import {
 import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { Actor } from "../../access/actor.ts";
+import { recordAudit } from "../../audit/audit-log.ts";
 import { rotateKeys } from "../../secrets/rotate-keys.ts";
 import { readSecretAudit } from "../../secrets/secret-audit.ts";
 import { deleteSecret, listSecrets, type SecretActor, setSecret } from "../../secrets/secret-store.ts";
+import { audited, auditSource } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { errorAnswers, unknownNamespace, type ZodScope } from "./zod-scope.ts";
@@ -51,8 +53,24 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
       const { name } = request.params;
       const { namespace = defaultNamespace(accessOf(request).actor) } = request.body;
       accessOf(request).require({ namespace }, unknownNamespace(namespace));
-      if (namespace !== null) await context.namespaces.ensure(namespace);
-      const { secret, created } = await setSecret(context, name, { ...request.body, namespace }, actorOf(request));
+      if (namespace !== null) await context.namespaces.ensure(namespace, auditSource(request));
+      const { secret, created } = await audited(
+        db,
+        request,
+        (transaction) =>
+          setSecret(
+            { db: transaction, sealer: context.sealer },
+            name,
+            { ...request.body, namespace },
+            actorOf(request),
+          ),
+        (result) => ({
+          action: result.created ? "secret.created" : "secret.changed",
+          namespace,
+          target: { kind: "secret", name },
+          details: { queue: result.secret.queue },
+        }),
+      );
       request.log.info({ secret: name, namespace: secret.namespace, queue: secret.queue, created }, "secret set");
       return reply.status(created ? 201 : 200).send(secret);
     },
@@ -76,7 +94,17 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
       const { name } = request.params;
       const { namespace = defaultNamespace(accessOf(request).actor) ?? "", queue = "" } = request.query;
       accessOf(request).require({ namespace: namespace || null }, unknownNamespace(namespace));
-      await deleteSecret(db, name, { namespace, queue }, actorOf(request));
+      await audited(
+        db,
+        request,
+        (transaction) => deleteSecret(transaction, name, { namespace, queue }, actorOf(request)),
+        () => ({
+          action: "secret.deleted",
+          namespace,
+          target: { kind: "secret", name },
+          details: { queue: queue || null },
+        }),
+      );
       request.log.info({ secret: name, namespace, queue }, "secret deleted");
       return reply.status(204).send(null);
     },
@@ -107,6 +135,7 @@ export function secretRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request) => {
       const result = await rotateKeys(context);
+      await recordAudit(db, auditSource(request), [{ action: "secret.keys-rotated", details: { ...result } }]);
       request.log.info(result, "secrets rotated");
       return result;
     },

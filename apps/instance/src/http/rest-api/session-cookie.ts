@@ -1,4 +1,5 @@
 import { createHmac, randomBytes } from "node:crypto";
+import type { AuditCredential } from "@airlock/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import {
   beginUserSession,
@@ -6,10 +7,12 @@ import {
   findUserSession,
   userSessionLifetimeMs,
 } from "../../accounts/user-sessions.ts";
+import { recordAudit } from "../../audit/audit-log.ts";
+import { inTransaction } from "../../store/in-transaction.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
 import { requireSameOrigin, sessionOf } from "./authenticate-person.ts";
-import { endSession, sessionCookie } from "./sessions.ts";
+import { endSession, hasEnded, sessionCookie } from "./sessions.ts";
 
 /** Attributes of all cookies of the instance. */
 export function cookieOptions(context: InstanceContext) {
@@ -33,24 +36,44 @@ export async function signIn(
   reply: FastifyReply,
   context: InstanceContext,
   user: { readonly id: number; readonly name: string },
+  via: AuditCredential,
 ): Promise<void> {
-  await endSessionOf(request, context);
-  const token = await beginUserSession(context.db, user.id, {
-    address: request.ip,
-    userAgent: request.headers["user-agent"] ?? "",
+  const userAgent = request.headers["user-agent"] ?? "";
+  const { cookie } = await inTransaction(context.db, async (db) => {
+    await endSessionOf(request, { ...context, db });
+    const session = await beginUserSession(db, user.id, { address: request.ip, userAgent });
+    const by = { actor: user.name, via, credential: String(session.id), address: request.ip };
+    const target = { kind: "user", name: user.name };
+    await recordAudit(db, by, [{ action: "session.begun", namespace: user.name, target, details: { userAgent } }]);
+    return session;
   });
   const options = cookieOptions(context);
-  reply.setCookie(sessionCookie, token, { ...options, maxAge: userSessionLifetimeMs / 1000 });
+  reply.setCookie(sessionCookie, cookie, { ...options, maxAge: userSessionLifetimeMs / 1000 });
   rememberBrowser(request, reply, context, user.name);
 }
 
 /** Ends the session of the request's cookie, whatever its kind. */
 export async function endSessionOf(request: FastifyRequest, context: InstanceContext): Promise<void> {
-  const { db, administratorToken } = context;
-  const session = sessionOf(request, administratorToken);
-  if (session) await endSession(db, session);
-  const user = await findUserSession(db, request.cookies[sessionCookie] ?? "");
-  if (user) await endUserSession(db, user.id, user.session);
+  const { administratorToken } = context;
+  await inTransaction(context.db, async (db) => {
+    const ended = (actor: string, via: AuditCredential, credential: string) =>
+      recordAudit(db, { actor, via, credential, address: request.ip }, [
+        {
+          action: "session.ended",
+          namespace: via === "session" ? actor : null,
+          target: { kind: "session", name: credential },
+        },
+      ]);
+    const session = sessionOf(request, administratorToken);
+    if (session && !(await hasEnded(db, session))) {
+      await endSession(db, session);
+      await ended("administrator", "administrator-session", session.id);
+    }
+    const user = await findUserSession(db, request.cookies[sessionCookie] ?? "");
+    if (user && (await endUserSession(db, user.id, user.session))) {
+      await ended(user.name, "session", String(user.session));
+    }
+  });
 }
 
 const browserCookie = "airlock_browser";

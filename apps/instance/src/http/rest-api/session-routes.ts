@@ -4,6 +4,9 @@ import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import type { Actor } from "../../access/actor.ts";
 import { getUser, hasUsers } from "../../accounts/users.ts";
+import { recordAudit } from "../../audit/audit-log.ts";
+import { inTransaction } from "../../store/in-transaction.ts";
+import { senderOf } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { secretEqual } from "../shared/secret-equal.ts";
@@ -34,13 +37,23 @@ export function sessionRoutes(app: ZodScope, context: InstanceContext): void {
     async (request, reply) => {
       requireOwnPage(request, context);
       if (!secretEqual(request.body.token, administratorToken)) {
+        await context.refusals.record(senderOf(request), {
+          action: "session.refused",
+          details: { code: "unauthorized", with: "administrator's token" },
+        });
         throw new AirlockError("the token is not the administrator's", {
           code: "unauthorized",
           hint: "The token is in the file `token` of the data directory, unless AIRLOCK_TOKEN sets it.",
         });
       }
-      await endSessionOf(request, context);
-      reply.setCookie(sessionCookie, createSession(administratorToken, Date.now()), {
+      const { cookie: value, id } = createSession(administratorToken, Date.now());
+      await inTransaction(context.db, async (db) => {
+        await endSessionOf(request, { ...context, db });
+        const by = { actor: "administrator", via: "administrator-token", credential: id, address: request.ip } as const;
+        const details = { userAgent: request.headers["user-agent"] ?? "" };
+        await recordAudit(db, by, [{ action: "session.begun", target: { kind: "session", name: id }, details }]);
+      });
+      reply.setCookie(sessionCookie, value, {
         ...cookie,
         maxAge: sessionLifetimeMs / 1000,
       });

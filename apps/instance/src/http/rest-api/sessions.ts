@@ -16,9 +16,12 @@ export interface Session {
  * Creates the value of a session cookie: expiry, random id and a signature made with the administrator's token. Every
  * instance with that token accepts it, and a new token ends all sessions.
  */
-export function createSession(administratorToken: string, now: number): string {
+export function createSession(
+  administratorToken: string,
+  now: number,
+): { readonly id: string; readonly cookie: string } {
   const session: Session = { id: randomBytes(12).toString("hex"), expiresAt: now + sessionLifetimeMs };
-  return `${session.expiresAt}.${session.id}.${sign(administratorToken, session)}`;
+  return { id: session.id, cookie: `${session.expiresAt}.${session.id}.${sign(administratorToken, session)}` };
 }
 
 /** Returns `null` if the cookie is forged or expired. */

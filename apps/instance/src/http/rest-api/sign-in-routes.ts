@@ -7,10 +7,14 @@ import {
   SignInRequest,
   UsePasswordLinkRequest,
 } from "@airlock/api";
+import { AirlockError } from "@airlock/job";
+import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { checkPassword, hashNewPassword, storePassword, usePasswordLink } from "../../accounts/passwords.ts";
 import { endUserSession, endUserSessions, listUserSessions } from "../../accounts/user-sessions.ts";
 import { createFirstAdministrator, hasUsers } from "../../accounts/users.ts";
+import { recordAudit } from "../../audit/audit-log.ts";
+import { audited, senderOf } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ownAccount } from "./own-account.ts";
 import { browserOf, requireOwnPage, signIn } from "./session-cookie.ts";
@@ -56,8 +60,11 @@ export function signInRoutes(app: ZodScope, context: InstanceContext): void {
       requireOwnPage(request, context);
       const { name } = request.body;
       const from = { address: request.ip, browser: browserOf(request, context, name) };
-      const user = await checkPassword(db, request.body, from);
-      await signIn(request, reply, context, user);
+      const user = await checkPassword(db, request.body, from).catch(async (error: unknown) => {
+        await recordRefusedSignIn(request, context, name, error);
+        throw error;
+      });
+      await signIn(request, reply, context, user, "password");
       request.log.info({ user: user.name }, "user signed in");
       return { name: user.name };
     },
@@ -77,8 +84,13 @@ export function signInRoutes(app: ZodScope, context: InstanceContext): void {
     },
     async (request, reply) => {
       requireOwnPage(request, context);
-      const user = await usePasswordLink(db, request.body.token, request.body.password);
-      await signIn(request, reply, context, user);
+      const { token, password } = request.body;
+      const user = await usePasswordLink(db, token, password, (transaction, { name }) => {
+        const by = { actor: name, via: "password-link", credential: null, address: request.ip } as const;
+        const target = { kind: "user", name };
+        return recordAudit(transaction, by, [{ action: "password.link-used", namespace: name, target }]);
+      });
+      await signIn(request, reply, context, user, "password-link");
       request.log.info({ user: user.name }, "password set with a link");
       return { name: user.name };
     },
@@ -106,8 +118,18 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
     async (request, reply) => {
       const { name, displayName, password } = request.body;
       const hash = await hashNewPassword(password, name);
-      const user = await createFirstAdministrator(db, { name, displayName, password: hash });
-      await signIn(request, reply, context, user);
+      const user = await audited(
+        db,
+        request,
+        (transaction) => createFirstAdministrator(transaction, { name, displayName, password: hash }),
+        () => ({
+          action: "user.created",
+          namespace: name,
+          target: { kind: "user", name },
+          details: { role: "administrator" },
+        }),
+      );
+      await signIn(request, reply, context, user, "administrator-token");
       request.log.info({ user: name }, "first administrator created");
       return reply.status(201).send({ name });
     },
@@ -135,7 +157,17 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
     },
     async (request, reply) => {
       const user = ownAccount(request);
-      await endUserSessions(db, user.id, user.session);
+      await audited(
+        db,
+        request,
+        (transaction) => endUserSessions(transaction, user.id, user.session),
+        () => ({
+          action: "session.ended",
+          namespace: user.name,
+          target: { kind: "user", name: user.name },
+          details: { all: true, except: user.session },
+        }),
+      );
       return reply.status(204).send(null);
     },
   );
@@ -152,7 +184,17 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
     },
     async (request, reply) => {
       const { id } = request.params;
-      if (!(await endUserSession(db, ownAccount(request).id, id))) throw notFound(`session ${id}`);
+      const user = ownAccount(request);
+      const ended = await audited(
+        db,
+        request,
+        (transaction) => endUserSession(transaction, user.id, id),
+        (done) =>
+          done
+            ? { action: "session.ended", namespace: user.name, target: { kind: "session", name: String(id) } }
+            : null,
+      );
+      if (!ended) throw notFound(`session ${id}`);
       return reply.status(204).send(null);
     },
   );
@@ -173,12 +215,38 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       const { currentPassword, password } = request.body;
       // Whoever found an open session must not guess the password without limit.
       const from = { address: request.ip, browser: `session ${user.session}` };
-      await checkPassword(db, { name: user.name, password: currentPassword }, from);
-      await storePassword(db, user.id, await hashNewPassword(password, user.name), user.session);
+      await checkPassword(db, { name: user.name, password: currentPassword }, from).catch(async (error: unknown) => {
+        await recordRefusedSignIn(request, context, user.name, error);
+        throw error;
+      });
+      const hash = await hashNewPassword(password, user.name);
+      await audited(
+        db,
+        request,
+        (transaction) => storePassword(transaction, user.id, hash, user.session),
+        () => ({ action: "password.changed", namespace: user.name, target: { kind: "user", name: user.name } }),
+      );
       // A new cookie: a copy of the old one must not outlive the change.
-      await signIn(request, reply, context, user);
+      await signIn(request, reply, context, user, "password");
       request.log.info({ user: user.name }, "password changed");
       return { version: context.version };
     },
   );
+}
+
+/** Only names of existing users are recorded, because people type passwords into the field for the name. */
+async function recordRefusedSignIn(
+  request: FastifyRequest,
+  { db, refusals }: InstanceContext,
+  name: string,
+  error: unknown,
+): Promise<void> {
+  if (!(error instanceof AirlockError)) return;
+  const user = await db.selectFrom("users").select("name").where("name", "=", name).executeTakeFirst();
+  await refusals.record(senderOf(request), {
+    action: "session.refused",
+    namespace: user?.name,
+    ...(user ? { target: { kind: "user", name: user.name } } : {}),
+    details: { code: error.code, with: "password" },
+  });
 }

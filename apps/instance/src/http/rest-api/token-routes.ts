@@ -2,6 +2,7 @@ import { AccessTokenList, CreateAccessTokenRequest, CreatedAccessToken } from "@
 import { z } from "zod";
 import { createAccessToken, deleteAccessToken, listAccessTokens } from "../../accounts/access-tokens.ts";
 import { InvalidRequestError } from "../shared/api-error.ts";
+import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ownAccount } from "./own-account.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
@@ -33,7 +34,17 @@ export function tokenRoutes(app: ZodScope, { db }: InstanceContext): void {
       if (expiresAt !== null && new Date(expiresAt).getTime() <= Date.now()) {
         throw new InvalidRequestError(["expiresAt: must be in the future"]);
       }
-      const token = await createAccessToken(db, user.id, request.body);
+      const token = await audited(
+        db,
+        request,
+        (transaction) => createAccessToken(transaction, user.id, request.body),
+        ({ id, name, scopes }) => ({
+          action: "access-token.created",
+          namespace: user.name,
+          target: { kind: "access-token", name: String(id) },
+          details: { name, scopes, expiresAt },
+        }),
+      );
       request.log.info({ user: user.name, token: token.id, scopes: token.scopes }, "access token created");
       return reply.status(201).send(token);
     },
@@ -53,7 +64,20 @@ export function tokenRoutes(app: ZodScope, { db }: InstanceContext): void {
     async (request, reply) => {
       const user = ownAccount(request);
       const { id } = request.params;
-      if (!(await deleteAccessToken(db, user.id, id))) throw notFound(`access token ${id}`);
+      const deleted = await audited(
+        db,
+        request,
+        (transaction) => deleteAccessToken(transaction, user.id, id),
+        (done) =>
+          done
+            ? {
+                action: "access-token.deleted",
+                namespace: user.name,
+                target: { kind: "access-token", name: String(id) },
+              }
+            : null,
+      );
+      if (!deleted) throw notFound(`access token ${id}`);
       request.log.info({ user: user.name, token: id }, "access token deleted");
       return reply.status(204).send(null);
     },

@@ -8,6 +8,7 @@ import type { RepositoryService } from "../../repositories/repository-service.ts
 import type { Sealer } from "../../sealing/sealer.ts";
 import type { Database } from "../../store/database.ts";
 import type { Notifications } from "../../store/notifications.ts";
+import type { RefusalLog } from "./refusal-log.ts";
 
 /** Dependencies of the HTTP routes. */
 export interface InstanceContext {
@@ -16,6 +17,8 @@ export interface InstanceContext {
   readonly logger: Logger;
   readonly db: Database;
   readonly namespaces: KnownNamespaces;
+  /** Puts refused requests into the audit log. */
+  readonly refusals: RefusalLog;
   readonly blobs: BlobStore;
   readonly notifications: Notifications;
   readonly dispatcher: Dispatcher;

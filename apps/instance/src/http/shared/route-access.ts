@@ -31,6 +31,11 @@ export function accessOf(request: FastifyRequest): RequestAccess {
   return access;
 }
 
+/** As {@link accessOf}; `undefined`: the route is not guarded, or the credentials are not valid. */
+export function knownAccessOf(request: FastifyRequest): RequestAccess | undefined {
+  return known.get(request);
+}
+
 /** What the sender of one request may do. */
 export class RequestAccess {
   readonly permission: Permission;
@@ -108,9 +113,9 @@ export function guard(scope: FastifyInstance, credentials: Credentials): void {
     // Unknown routes have no rule. They answer 404 to everyone with credentials.
     const actor = await credentials.authenticate(request);
     if (permission === undefined) return;
+    known.set(request, new RequestAccess(request, actor, permission, credentials));
     const refusal = refusalOf(actor, permission);
     if (refusal !== null) throw credentials.refuse(refusal);
-    known.set(request, new RequestAccess(request, actor, permission, credentials));
   });
   // A route that forgets to name its target must not answer.
   scope.addHook("onSend", async (request, reply) => {

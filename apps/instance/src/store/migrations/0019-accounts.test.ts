@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { JobView, OrganizationList, SecretList } from "@airlock/api";
+import { AuditPage, JobView, OrganizationList, SecretList } from "@airlock/api";
 import {
   createDatabase,
   describeWithEngines,
@@ -74,6 +74,11 @@ describeWithEngines(["postgres"], "a database of the version before accounts", (
       jobHeaders(job, "new"),
     );
     expect(ended.status).toBe(204);
+    const log = AuditPage.parse(await (await target.rest("GET", `/audit?job=${id}`)).json());
+    expect(log.entries).toMatchObject([
+      { action: "secret.used", actor: "new", namespace: "team-b" },
+      { action: "job.submitted", actor: "administrator", namespace: "team-b" },
+    ]);
   });
 
   it("shows each repository only to the organizations whose jobs used it", async () => {

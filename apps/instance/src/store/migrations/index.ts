@@ -20,6 +20,7 @@ import { accounts } from "./0019-accounts.ts";
 import { signIn } from "./0020-sign-in.ts";
 import { accessTokens } from "./0021-access-tokens.ts";
 import { executorTokens } from "./0022-executor-tokens.ts";
+import { auditLog } from "./0023-audit-log.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -52,4 +53,5 @@ export const migrations: readonly Migration[] = [
   signIn,
   accessTokens,
   executorTokens,
+  auditLog,
 ];
