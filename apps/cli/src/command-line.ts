@@ -1,5 +1,7 @@
 import { hideUrlCredentials } from "@airlock/job";
 import { Command } from "commander";
+import { auditExportCommand } from "./commands/audit/export.ts";
+import { auditListCommand } from "./commands/audit/list.ts";
 import { completionCommand } from "./commands/completion.ts";
 import { devCommand } from "./commands/dev.ts";
 import { executorCommand } from "./commands/executor.ts";
@@ -96,6 +98,7 @@ export function commandLine(context: CommandContext): Command {
         secretRotateCommand(context),
       ]),
     )
+    .addCommand(noun("audit", "The record of who did what", [auditListCommand(context), auditExportCommand(context)]))
     .addCommand(completionCommand(context))
     .addHelpText(
       "after",

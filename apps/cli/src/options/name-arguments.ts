@@ -1,4 +1,5 @@
 import {
+  AuditQuery,
   CreateExecutorTokenRequest,
   ExecutorName,
   Namespace,
@@ -14,6 +15,9 @@ export const parseNamespace = checkedBy(Namespace, "a namespace");
 export const parseRepositoryName = checkedBy(RepositoryName, "a repository's name");
 export const parseSecretName = checkedBy(SecretName, "a secret's name");
 export const parseTokenName = checkedBy(CreateExecutorTokenRequest.shape.name, "a token's name");
+export const parseAuditAction = checkedBy(AuditQuery.shape.action.unwrap(), "an action");
+export const parseAuditActor = checkedBy(AuditQuery.shape.actor.unwrap(), "the name of a user or an executor");
+export const parseAuditTarget = checkedBy(AuditQuery.shape.target.unwrap(), "a name");
 export const parseExecutorName = checkedBy(ExecutorName, "an executor's name");
 
 /** The key is the value of a header. */

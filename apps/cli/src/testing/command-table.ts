@@ -39,6 +39,16 @@ const wrongQueueSettings = {
   "--max-wait": ["soon", "1ms"],
 };
 
+const wrongAuditFilters = {
+  "--action": ["", "secret.stolen", "s"],
+  "--actor": ["", "x".repeat(300)],
+  "--namespace": wrongNames,
+  "--target": ["", "x".repeat(300)],
+  "--job": wrongIds,
+  "--since": ["soon", ""],
+  "--until": ["soon", ""],
+};
+
 /** Every command that sends requests. A test fails if a command or one of its options is missing here. */
 export const commandTable: Readonly<Record<string, CommandCase>> = {
   "job submit": {
@@ -140,6 +150,8 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
     },
   },
   "secret rotate": { valid: [], wrong: {} },
+  "audit list": { valid: [], wrong: { ...wrongAuditFilters, "--before": wrongNumbers, "--limit": wrongPages } },
+  "audit export": { valid: [], wrong: wrongAuditFilters },
 };
 
 /** Commands that run programs and send no request of their own. */
