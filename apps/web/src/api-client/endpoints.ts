@@ -16,11 +16,7 @@ import {
   type SetSecretRequest,
   type UpdateQueueRequest,
 } from "@airlock/api";
-import { request, requestJson, requestNothing } from "./http.ts";
-
-interface Abortable {
-  readonly signal?: AbortSignal;
-}
+import { type Abortable, request, requestJson, requestNothing } from "./http.ts";
 
 const api = "/api/v1";
 
@@ -69,6 +65,13 @@ export const listRepositories = async (options?: Abortable) =>
 
 export const addRepository = (body: AddRepositoryRequest) =>
   requestJson(RepositoryView, `${api}/repositories`, { method: "POST", body });
+
+/** @param organizations `null`: every user sees the repository. */
+export const setRepositoryVisibility = (name: string, organizations: readonly string[] | null) =>
+  requestJson(RepositoryView, `${api}/repositories/${encodeURIComponent(name)}`, {
+    method: "PATCH",
+    body: { organizations },
+  });
 
 export const listSecrets = async (options?: Abortable) =>
   (await requestJson(SecretList, `${api}/secrets`, options)).secrets;

@@ -29,6 +29,10 @@ export interface RequestOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface Abortable {
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Sends one request and parses the response.
  * @throws {ApiRequestError} for every status that is not a success.

@@ -27,4 +27,13 @@ export const queryKeys = {
   /** Also the prefix of the audit record's key: what changes the secrets adds to the record. */
   secrets: ["secrets"],
   secretRecord: (name: string | null) => ["secrets", "record", name],
+  organizations: ["organizations"],
+  organizationList: (text: string) => ["organizations", "list", text],
+  organizationNames: (text: string) => ["organizations", "names", text],
+  organization: (name: string) => ["organizations", "one", name],
+  members: (organization: string, text: string) => ["organizations", "members", organization, text],
+  users: ["users"],
+  userList: (text: string) => ["users", "list", text],
+  user: (name: string) => ["users", "one", name],
+  executorTokens: ["executor-tokens"],
 } as const;

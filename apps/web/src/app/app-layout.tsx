@@ -1,15 +1,19 @@
 import { ActionIcon, AppShell, Box, Burger, Button, Group, Loader, Menu, NavLink, Text, Tooltip } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
+  type Icon,
+  IconBuilding,
   IconFolders,
   IconKey,
   IconKeyboard,
   IconLogout,
   IconPlus,
   IconServer2,
+  IconShieldLock,
   IconStack2,
   IconTerminal2,
   IconUserCircle,
+  IconUsers,
 } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { Suspense, useEffect } from "react";
@@ -31,6 +35,12 @@ const pages = [
   { path: "/queues", label: "Queues", icon: IconStack2 },
   { path: "/repositories", label: "Repositories", icon: IconFolders },
   { path: "/secrets", label: "Secrets", icon: IconKey },
+  { path: "/organizations", label: "Organizations", icon: IconBuilding },
+] as const;
+
+const administration = [
+  { path: "/users", label: "Users", icon: IconUsers },
+  { path: "/executor-tokens", label: "Executor tokens", icon: IconShieldLock },
 ] as const;
 
 /** The frame of every page: navigation, colour scheme, shortcuts. Goes to the login page when the session expires. */
@@ -103,23 +113,18 @@ export function AppLayout() {
       </AppShell.Header>
 
       <AppShell.Navbar p="sm" bg="var(--airlock-surface)" aria-label="Main">
-        {[...pages, { path: "/submit", label: "New job", icon: IconPlus } as const].map(
-          ({ path, label, icon: Picture }) => {
-            const current = location.pathname === path || location.pathname.startsWith(`${path}/`);
-            return (
-              <NavLink
-                key={path}
-                component={Link}
-                to={path}
-                label={label}
-                leftSection={<Picture size={19} stroke={1.6} />}
-                active={current}
-                aria-current={current ? "page" : undefined}
-                style={{ borderRadius: "var(--mantine-radius-md)" }}
-                mb={2}
-              />
-            );
-          },
+        {[...pages, { path: "/submit", label: "New job", icon: IconPlus } as const].map((page) => (
+          <PageLink key={page.path} {...page} />
+        ))}
+        {session.data?.role === "administrator" && (
+          <section aria-labelledby="administration">
+            <Text id="administration" size="xs" fw={600} c="dimmed" px="sm" mt="md" mb={4}>
+              Administration
+            </Text>
+            {administration.map((page) => (
+              <PageLink key={page.path} {...page} />
+            ))}
+          </section>
         )}
       </AppShell.Navbar>
 
@@ -131,6 +136,29 @@ export function AppLayout() {
       <Announcer />
       <ShortcutDialog opened={helpOpened} onClose={help.close} />
     </AppShell>
+  );
+}
+
+interface PageLinkProps {
+  readonly path: string;
+  readonly label: string;
+  readonly icon: Icon;
+}
+
+function PageLink({ path, label, icon: Picture }: PageLinkProps) {
+  const location = useLocation();
+  const current = location.pathname === path || location.pathname.startsWith(`${path}/`);
+  return (
+    <NavLink
+      component={Link}
+      to={path}
+      label={label}
+      leftSection={<Picture size={19} stroke={1.6} />}
+      active={current}
+      aria-current={current ? "page" : undefined}
+      style={{ borderRadius: "var(--mantine-radius-md)" }}
+      mb={2}
+    />
   );
 }
 

@@ -31,6 +31,20 @@ export function createRouter() {
           lazy: async () => ({ Component: (await import("../pages/repositories-page.tsx")).RepositoriesPage }),
         },
         { path: "secrets", lazy: async () => ({ Component: (await import("../pages/secrets-page.tsx")).SecretsPage }) },
+        {
+          path: "organizations",
+          lazy: async () => ({ Component: (await import("../pages/organizations-page.tsx")).OrganizationsPage }),
+        },
+        {
+          path: "organizations/:name",
+          lazy: async () => ({ Component: (await import("../pages/organization-page.tsx")).OrganizationPage }),
+        },
+        { path: "users", lazy: async () => ({ Component: (await import("../pages/users-page.tsx")).UsersPage }) },
+        { path: "users/:name", lazy: async () => ({ Component: (await import("../pages/user-page.tsx")).UserPage }) },
+        {
+          path: "executor-tokens",
+          lazy: async () => ({ Component: (await import("../pages/executor-tokens-page.tsx")).ExecutorTokensPage }),
+        },
         { path: "submit", lazy: async () => ({ Component: (await import("../pages/submit-page.tsx")).SubmitPage }) },
         { path: "*", Component: NotFoundPage },
       ],

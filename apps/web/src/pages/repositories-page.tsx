@@ -9,6 +9,8 @@ import { addRepository, listRepositories } from "../api-client/endpoints.ts";
 import { errorWords } from "../api-client/error-words.ts";
 import { ApiRequestError } from "../api-client/http.ts";
 import { queryKeys } from "../api-client/query-client.ts";
+import { useAdministrator } from "../api-client/use-administrator.ts";
+import { VisibilityDialog } from "../features/repositories/visibility-dialog.tsx";
 import { issuesByField } from "../forms/issues.ts";
 import { announce } from "../ui/announcer.tsx";
 import { EmptyState } from "../ui/empty-state.tsx";
@@ -58,6 +60,8 @@ const states = {
 
 function Repository({ repository }: { readonly repository: RepositoryView }) {
   const { word, color, icon: Picture, spins } = states[repository.state];
+  const administrator = useAdministrator();
+  const [editing, setEditing] = useState(false);
   return (
     <Paper component="article" withBorder p="md" bg="var(--airlock-surface)" aria-label={repository.name}>
       <Group justify="space-between" align="flex-start" gap="xs">
@@ -111,9 +115,29 @@ function Repository({ repository }: { readonly repository: RepositoryView }) {
         <Anchor component={Link} size="sm" to={`/submit?repository=${encodeURIComponent(repository.name)}`}>
           New job
         </Anchor>
+        {administrator && (
+          <Anchor
+            component="button"
+            type="button"
+            size="sm"
+            aria-label={`Visibility of ${repository.name}`}
+            onClick={() => setEditing(true)}
+          >
+            {repository.organizations === null
+              ? "Visible to everyone"
+              : `Visible to ${organizationCount(repository.organizations)}`}
+          </Anchor>
+        )}
       </Group>
+      {editing && <VisibilityDialog repository={repository} onClose={() => setEditing(false)} />}
     </Paper>
   );
+}
+
+function organizationCount(names: readonly string[]): string {
+  const [first] = names;
+  if (first === undefined) return "administrators";
+  return names.length === 1 ? first : `${names.length} organizations`;
 }
 
 function AddRepository() {

@@ -89,6 +89,7 @@ export type UpdateUserRequest = z.output<typeof UpdateUserRequest>;
 
 /** `POST /api/v1/users/{name}/password-link` */
 export const PasswordLink = z.object({ token: z.string(), expiresAt: z.iso.datetime() });
+export type PasswordLink = z.output<typeof PasswordLink>;
 /** Longer passwords would only cost time. */
 const Password = z
   .string()

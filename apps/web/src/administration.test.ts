@@ -1,0 +1,212 @@
+import { describeWithEngines } from "@airlock/test-kit";
+import type { Page } from "playwright-core";
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { ScriptedExecutor } from "./testing/scripted-executor.ts";
+import { startWebUi, type WebUi } from "./testing/start-web-ui.ts";
+
+const password = "a-long-password-of-a-test";
+
+describeWithEngines(["chromium"], "the pages of organizations and administration", () => {
+  let web: WebUi;
+  /** The page of the administrator's token. */
+  let page: Page;
+
+  beforeAll(async () => {
+    web = await startWebUi();
+    page = await web.open();
+  });
+  afterAll(() => web[Symbol.asyncDispose]());
+
+  const rest = (method: string, route: string, body?: unknown) => web.instance.rest(method, route, body);
+  const open = async (path: string, tab = page) => {
+    await tab.goto(`${web.instance.url}${path}`);
+    await tab.getByRole("heading", { level: 1 }).waitFor();
+  };
+  const press = (name: string | RegExp, tab = page) => tab.getByRole("button", { name, exact: true }).click();
+  const text = (words: string, tab = page) => tab.getByText(words, { exact: true }).waitFor();
+  const dialog = () => page.getByRole("dialog");
+  /** What a screen reader reads with a field. */
+  const errorOf = async (label: string) => {
+    const field = page.getByLabel(label, { exact: true });
+    await field.and(page.locator('[aria-invalid="true"]')).waitFor();
+    const ids = (await field.getAttribute("aria-describedby")) ?? "";
+    const texts = await Promise.all(ids.split(" ").map((id) => page.locator(`[id="${id}"]`).textContent()));
+    return texts.join(" ");
+  };
+
+  /** A page in which a new user is signed in. */
+  async function signIn(name: string, role: "administrator" | "member" = "member"): Promise<Page> {
+    await rest("POST", "/users", { name, role });
+    const { token } = (await rest("POST", `/users/${name}/password-link`)) as { token: string };
+    const tab = await web.open({ storageState: { cookies: [], origins: [] } });
+    const headers = { origin: web.instance.url };
+    const data = { token, password };
+    const answer = await tab.request.post(`${web.instance.url}/api/v1/password`, { headers, data });
+    expect(answer.status()).toBe(200);
+    return tab;
+  }
+
+  it("creates an organization and manages its members, with errors at their fields", async () => {
+    await rest("POST", "/users", { name: "ada", displayName: "Ada Lovelace" });
+    await open("/organizations");
+    await press("New organization");
+    await page.getByLabel("Name", { exact: true }).fill("Team Blue");
+    await press("Create organization");
+    expect(await errorOf("Name")).toContain("lower-case");
+    await page.getByLabel("Name", { exact: true }).fill("ada");
+    await press("Create organization");
+    expect(await errorOf("Name")).toContain('The name "ada" is taken.');
+    await page.getByLabel("Name", { exact: true }).fill("team-blue");
+    await page.getByLabel("Full name").fill("The blue team");
+    await press("Create organization");
+    await page.waitForURL("**/organizations/team-blue");
+    await text("No members yet");
+    await page.getByLabel("User name").fill("nobody-here");
+    await press("Add");
+    expect(await errorOf("User name")).toContain('No user named "nobody-here"');
+    await page.getByLabel("User name").fill("ada");
+    await page.getByLabel("Role", { exact: true }).selectOption("owner");
+    await press("Add");
+    const role = page.getByLabel("Role of ada");
+    await role.selectOption("viewer");
+    await expect
+      .poll(() => rest("GET", "/organizations/team-blue/members"))
+      .toMatchObject({ members: [{ role: "viewer" }] });
+    await press("Remove ada");
+    await press("Keep the member");
+    await press("Remove ada");
+    await press("Remove member");
+    await text("No members yet");
+  });
+
+  it("finds one of many organizations and users page by page", async () => {
+    const numbers = Array.from({ length: 120 }, (_, index) => String(index + 100));
+    await Promise.all(numbers.map((number) => rest("POST", "/organizations", { name: `guild-${number}` })));
+    await open("/organizations?text=guild");
+    await expect.poll(() => page.getByRole("row").count()).toBe(101);
+    await press("Show more organizations");
+    await expect.poll(() => page.getByRole("row").count()).toBe(121);
+    await page.getByRole("searchbox", { name: "Search organizations" }).fill("GUILD-17");
+    await expect.poll(() => page.getByRole("row").count()).toBe(11);
+    expect(new URL(page.url()).searchParams.get("text")).toBe("GUILD-17");
+    await press("Clear the search");
+    await page.getByRole("searchbox", { name: "Search organizations" }).fill("no-such-guild");
+    await text("No organization matches");
+  });
+
+  it("creates a user, and shows the one-time link once", async () => {
+    await open("/users");
+    await press("New user");
+    await page.getByLabel("User name").fill("admin");
+    await press("Create user");
+    expect(await errorOf("User name")).toContain("this name is reserved");
+    await page.getByLabel("User name").fill("grace");
+    await page.getByLabel("Full name").fill("Grace Hopper");
+    await press("Create user");
+    const link = (await page.getByRole("region", { name: "Link" }).textContent()) ?? "";
+    const { origin, hash } = new URL(link);
+    expect(origin).toBe(web.instance.url);
+    await page.keyboard.press("Escape");
+    await press("Done");
+    await page.getByRole("link", { name: "grace" }).click();
+    await page.getByRole("heading", { name: "Grace Hopper" }).waitFor();
+    expect(await page.locator("body").textContent()).not.toContain(hash.slice(1));
+    const token = new URLSearchParams(hash.slice(1)).get("token");
+    const answer = await fetch(`${web.instance.url}/api/v1/password`, {
+      method: "POST",
+      headers: { "content-type": "application/json", origin },
+      body: JSON.stringify({ token, password }),
+    });
+    expect(answer.status).toBe(200);
+    await press("Disable user");
+    await dialog().getByRole("button", { name: "Disable user" }).click();
+    await press("Enable user");
+    await dialog().getByRole("button", { name: "Enable user" }).click();
+    await page.getByRole("button", { name: "Disable user" }).waitFor();
+  });
+
+  it("explains why the last administrator keeps the role", async () => {
+    const tab = await signIn("root-of-tests", "administrator");
+    await open("/users/root-of-tests", tab);
+    await press("Make a member", tab);
+    await tab.getByRole("dialog").getByText("You can't give the role back to yourself").waitFor();
+    await tab.getByRole("dialog").getByRole("button", { name: "Make a member" }).click();
+    const alert = tab.getByRole("dialog").getByRole("alert");
+    expect(await alert.textContent()).toContain("Make another user an administrator first.");
+    await tab.context().close();
+  });
+
+  it("shows members no administration, and refuses the last owner's leave", async () => {
+    const tab = await signIn("linus");
+    await rest("POST", "/organizations", { name: "kernel" });
+    await rest("PUT", "/organizations/kernel/members/linus", { role: "owner" });
+    await open("/organizations", tab);
+    await tab.getByRole("link", { name: "kernel" }).waitFor();
+    expect(await tab.getByRole("row").count()).toBe(2);
+    expect(await tab.getByText("Administration", { exact: true }).count()).toBe(0);
+    expect(await tab.getByRole("button", { name: "New organization" }).count()).toBe(0);
+    await open("/users", tab);
+    await text("Only for administrators", tab);
+    await open("/organizations/team-blue", tab);
+    await text("Organization not found", tab);
+    await open("/organizations/kernel", tab);
+    await press("Leave kernel", tab);
+    await tab.getByRole("dialog").getByRole("button", { name: "Leave", exact: true }).click();
+    await tab.getByRole("dialog").getByText("Make another member an owner first.").waitFor();
+    await press("Stay", tab);
+    await rest("PUT", "/organizations/kernel/members/ada", { role: "owner" });
+    await press("Leave kernel", tab);
+    await tab.getByRole("dialog").getByRole("button", { name: "Leave", exact: true }).click();
+    await tab.waitForURL("**/organizations");
+    await text("No organizations yet", tab);
+    await tab.context().close();
+  });
+
+  it("creates, rotates and revokes an executor token", async () => {
+    await open("/executor-tokens");
+    await text("No executor tokens yet");
+    await press("New token");
+    await page.getByLabel("Name", { exact: true }).fill("pool a");
+    await press("Create token");
+    const shown = page.getByRole("region", { name: "Token" });
+    const token = (await shown.textContent()) ?? "";
+    expect(token).toMatch(/^airlock_exec_/);
+    await press("Done");
+    const executor = new ScriptedExecutor({ ...web.instance, executorToken: token, name: "pool-a-1" });
+    await executor.heartbeat();
+    const id = await web.submit({});
+    await executor.dequeue();
+    await open("/executor-tokens");
+    const uses = page.getByRole("list", { name: "Executors that used it in the last week" });
+    expect(await uses.textContent()).toContain("pool-a-1");
+    expect(await page.locator("body").textContent()).not.toContain(token);
+    await press("Rotate pool a of queue default");
+    await page.getByLabel("The old token").selectOption({ label: "stays valid for a week" });
+    await press("Rotate token");
+    await text("The old token stays valid for a week.");
+    expect(await shown.textContent()).not.toBe(token);
+    await press("Done");
+    await page.getByText(/^replaced, ends/).waitFor();
+    await page.getByRole("button", { name: "Revoke pool a of queue default" }).last().click();
+    await press("Revoke token");
+    await page.getByRole("link", { name: `Job ${id}` }).waitFor();
+    await press("Done");
+    await expect.poll(() => page.getByRole("article").count()).toBe(1);
+  });
+
+  it("chooses who sees a repository", async () => {
+    await rest("POST", "/repositories", { name: "team/hidden", url: "https://192.0.2.1/team/hidden.git" });
+    await open("/repositories");
+    await press("Visibility of team/hidden");
+    await page.getByRole("radio", { name: "Members of these organizations" }).check();
+    await page.getByRole("textbox", { name: "Organizations" }).fill("not-there,");
+    await press("Save");
+    await dialog().getByText('No organization named "not-there"').waitFor();
+    await page.keyboard.press("Backspace");
+    await page.getByRole("textbox", { name: "Organizations" }).fill("team-blue,");
+    await press("Save");
+    await text("Visible to team-blue");
+    await open("/organizations/team-blue");
+    await text("team/hidden");
+  });
+});

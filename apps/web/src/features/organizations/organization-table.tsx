@@ -1,0 +1,61 @@
+import type { OrganizationView } from "@airlock/api";
+import { Anchor, Table, Text } from "@mantine/core";
+import { Link } from "react-router";
+import classes from "../../ui/list.module.css";
+import { RelativeTime } from "../../ui/relative-time.tsx";
+import { organizationRoleWords } from "../users/role-words.ts";
+
+export function OrganizationTable({ organizations }: { readonly organizations: readonly OrganizationView[] }) {
+  return (
+    <div className={classes.frame}>
+      <Table verticalSpacing="sm" horizontalSpacing="md" highlightOnHover highlightOnHoverColor="var(--airlock-hover)">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Organization</Table.Th>
+            <Table.Th visibleFrom="sm">Full name</Table.Th>
+            <Table.Th>Your role</Table.Th>
+            <Table.Th visibleFrom="sm">Created</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {organizations.map((organization) => (
+            <Table.Tr key={organization.name} className={classes.row}>
+              <Table.Td>
+                <Anchor
+                  component={Link}
+                  to={`/organizations/${encodeURIComponent(organization.name)}`}
+                  className={classes.link}
+                  fw={600}
+                  size="sm"
+                  style={{ overflowWrap: "anywhere" }}
+                >
+                  {organization.name}
+                </Anchor>
+                {organization.displayName !== "" && (
+                  <Text size="xs" c="dimmed" hiddenFrom="sm" style={{ overflowWrap: "anywhere" }}>
+                    {organization.displayName}
+                  </Text>
+                )}
+              </Table.Td>
+              <Table.Td visibleFrom="sm">
+                <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+                  {organization.displayName}
+                </Text>
+              </Table.Td>
+              <Table.Td>
+                <Text size="sm" c={organization.role === null ? "dimmed" : ""}>
+                  {organization.role === null ? "Not a member" : organizationRoleWords[organization.role].name}
+                </Text>
+              </Table.Td>
+              <Table.Td visibleFrom="sm">
+                <Text size="sm" c="dimmed" component="div">
+                  <RelativeTime at={organization.createdAt} />
+                </Text>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </div>
+  );
+}

@@ -1,0 +1,78 @@
+import type { UserView } from "@airlock/api";
+import { Anchor, Badge, Group, Table, Text } from "@mantine/core";
+import { Link } from "react-router";
+import classes from "../../ui/list.module.css";
+import { RelativeTime } from "../../ui/relative-time.tsx";
+import { siteRoleWords } from "./role-words.ts";
+
+export function UserTable({ users }: { readonly users: readonly UserView[] }) {
+  return (
+    <div className={classes.frame}>
+      <Table verticalSpacing="sm" horizontalSpacing="md" highlightOnHover highlightOnHoverColor="var(--airlock-hover)">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>User</Table.Th>
+            <Table.Th visibleFrom="sm">Full name</Table.Th>
+            <Table.Th>Role</Table.Th>
+            <Table.Th visibleFrom="sm">Created</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {users.map((user) => (
+            <Table.Tr key={user.name} className={classes.row}>
+              <Table.Td>
+                <Anchor
+                  component={Link}
+                  to={`/users/${encodeURIComponent(user.name)}`}
+                  className={classes.link}
+                  fw={600}
+                  size="sm"
+                  style={{ overflowWrap: "anywhere" }}
+                >
+                  {user.name}
+                </Anchor>
+                {user.displayName !== "" && (
+                  <Text size="xs" c="dimmed" hiddenFrom="sm" style={{ overflowWrap: "anywhere" }}>
+                    {user.displayName}
+                  </Text>
+                )}
+              </Table.Td>
+              <Table.Td visibleFrom="sm">
+                <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+                  {user.displayName}
+                </Text>
+              </Table.Td>
+              <Table.Td>
+                <UserBadges user={user} />
+              </Table.Td>
+              <Table.Td visibleFrom="sm">
+                <Text size="sm" c="dimmed" component="div">
+                  <RelativeTime at={user.createdAt} />
+                </Text>
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </div>
+  );
+}
+
+export function UserBadges({ user }: { readonly user: UserView }) {
+  return (
+    <Group gap={6}>
+      {user.role === "administrator" ? (
+        <Badge variant="light" tt="none">
+          {siteRoleWords.administrator}
+        </Badge>
+      ) : (
+        <Text size="sm">{siteRoleWords.member}</Text>
+      )}
+      {user.disabled && (
+        <Badge variant="light" color="red" tt="none">
+          Disabled
+        </Badge>
+      )}
+    </Group>
+  );
+}
