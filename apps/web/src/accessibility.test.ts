@@ -43,7 +43,8 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     const args = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"];
     browser = await chromium.launch({ executablePath, args });
     suite.defer(() => browser.close());
-    empty = ["jobs", "executors", "repositories", "secrets"].map((page) => ({ name: `no ${page}`, path: `/${page}` }));
+    const pages = ["jobs", "executors", "repositories", "secrets", "users", "executor-tokens"];
+    empty = pages.map((page) => ({ name: `no ${page}`, path: `/${page}` }));
   }, 60_000);
   afterAll(() => suite.disposeAsync());
 
@@ -54,7 +55,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
       body: JSON.stringify(body),
     });
     if (!response.ok) throw new Error(`${route}: ${response.status} ${await response.text()}`);
-    return (await response.json()) as { id: number };
+    return response.status === 204 ? { id: 0 } : ((await response.json()) as { id: number });
   }
   const submit = async (more: object = {}) => {
     const steps = [
@@ -69,6 +70,14 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     await api("PUT", "/secrets/NPM_TOKEN", { value: "value-of-a-token" });
     await api("PUT", "/secrets/DEPLOY_KEY", { value: "value-of-a-key", namespace: "team" });
     await api("POST", "/repositories", { name: "team/broken", url: "https://192.0.2.1/team/broken.git" });
+    await api("POST", "/users", { name: "ada", displayName: "Ada Lovelace" });
+    await api("POST", "/users", { name: "grace", role: "administrator" });
+    await api("PATCH", "/users/ada", { disabled: true });
+    await api("PUT", "/organizations/team/members/ada", { role: "owner" });
+    await api("PUT", "/organizations/team/members/grace", { role: "viewer" });
+    await api("PATCH", "/repositories/team%2Fbroken", { organizations: ["team"] });
+    const { id: replaced } = await api("POST", "/executor-tokens", { name: "pool a", queue: "default" });
+    await api("POST", `/executor-tokens/${replaced}/rotate`, {});
     const executor = new ScriptedExecutor({ ...instance, name: "build-01" });
     await executor.heartbeat();
     const failed = await submit({ namespace: "team", outputs: ["report/**"], diff: true, labels: {} });
@@ -137,6 +146,29 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
           await page.getByRole("listitem").first().waitFor();
         },
       },
+      { name: "organizations", path: "/organizations" },
+      { name: "a new organization", path: "/organizations", act: dialog("New organization") },
+      { name: "an organization", path: "/organizations/team" },
+      { name: "the question before a member is removed", path: "/organizations/team", act: dialog("Remove ada") },
+      {
+        name: "a member that can't be added",
+        path: "/organizations/team",
+        act: async (page) => {
+          await page.getByRole("textbox", { name: "User name" }).fill("nobody-here");
+          await press("Add")(page);
+          await page.getByText(/^No user named/).waitFor();
+        },
+      },
+      { name: "who sees a repository", path: "/repositories", act: dialog(/visibility of/) },
+      { name: "users", path: "/users" },
+      { name: "no user that matches", path: "/users?text=zzz" },
+      { name: "a new user", path: "/users", act: dialog("New user") },
+      { name: "a disabled user", path: "/users/ada" },
+      { name: "a one-time link", path: "/users/grace", act: dialog("Create one-time link") },
+      { name: "the question before a user is disabled", path: "/users/grace", act: dialog("Disable user") },
+      { name: "executor tokens", path: "/executor-tokens" },
+      { name: "a new executor token", path: "/executor-tokens", act: dialog("New token") },
+      { name: "the question before a token is rotated", path: "/executor-tokens", act: dialog(/^Rotate/) },
       { name: "a new job", path: "/submit" },
       { name: "a new job like another", path: `/submit?from=${failed}` },
       {
@@ -169,7 +201,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     for (const place of all) {
       await page.goto(instance.url + place.path);
       await page.getByRole("heading", { level: 1 }).waitFor();
-      await page.getByLabel("Loading").waitFor({ state: "detached" });
+      await expect.poll(() => page.getByLabel("Loading").count()).toBe(0);
       await place.act?.(page);
       // Dialogs fade in even with reduced motion, and axe measures colours as they are. Wait until animations end.
       await page.evaluate(() =>

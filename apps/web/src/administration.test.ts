@@ -25,12 +25,12 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
   const press = (name: string | RegExp, tab = page) => tab.getByRole("button", { name, exact: true }).click();
   const text = (words: string, tab = page) => tab.getByText(words, { exact: true }).waitFor();
   const dialog = () => page.getByRole("dialog");
+  const field = (label: string) => page.getByRole("textbox", { name: label, exact: true });
   /** What a screen reader reads with a field. */
   const errorOf = async (label: string) => {
-    const field = page.getByLabel(label, { exact: true });
-    await field.and(page.locator('[aria-invalid="true"]')).waitFor();
-    const ids = (await field.getAttribute("aria-describedby")) ?? "";
-    const texts = await Promise.all(ids.split(" ").map((id) => page.locator(`[id="${id}"]`).textContent()));
+    await field(label).and(page.locator('[aria-invalid="true"]')).waitFor();
+    const ids = (await field(label).getAttribute("aria-describedby")) ?? "";
+    const texts = await Promise.all(ids.split(/ +/).map((id) => page.locator(`[id="${id}"]`).textContent()));
     return texts.join(" ");
   };
 
@@ -50,21 +50,21 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await rest("POST", "/users", { name: "ada", displayName: "Ada Lovelace" });
     await open("/organizations");
     await press("New organization");
-    await page.getByLabel("Name", { exact: true }).fill("Team Blue");
+    await field("Name").fill("Team Blue");
     await press("Create organization");
     expect(await errorOf("Name")).toContain("lower-case");
-    await page.getByLabel("Name", { exact: true }).fill("ada");
+    await field("Name").fill("ada");
     await press("Create organization");
     expect(await errorOf("Name")).toContain('The name "ada" is taken.');
-    await page.getByLabel("Name", { exact: true }).fill("team-blue");
-    await page.getByLabel("Full name").fill("The blue team");
+    await field("Name").fill("team-blue");
+    await field("Full name").fill("The blue team");
     await press("Create organization");
     await page.waitForURL("**/organizations/team-blue");
     await text("No members yet");
-    await page.getByLabel("User name").fill("nobody-here");
+    await field("User name").fill("nobody-here");
     await press("Add");
     expect(await errorOf("User name")).toContain('No user named "nobody-here"');
-    await page.getByLabel("User name").fill("ada");
+    await field("User name").fill("ada");
     await page.getByLabel("Role", { exact: true }).selectOption("owner");
     await press("Add");
     const role = page.getByLabel("Role of ada");
@@ -80,12 +80,12 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
   });
 
   it("finds one of many organizations and users page by page", async () => {
-    const numbers = Array.from({ length: 120 }, (_, index) => String(index + 100));
+    const numbers = Array.from({ length: 105 }, (_, index) => String(index + 100));
     await Promise.all(numbers.map((number) => rest("POST", "/organizations", { name: `guild-${number}` })));
     await open("/organizations?text=guild");
     await expect.poll(() => page.getByRole("row").count()).toBe(101);
     await press("Show more organizations");
-    await expect.poll(() => page.getByRole("row").count()).toBe(121);
+    await expect.poll(() => page.getByRole("row").count()).toBe(106);
     await page.getByRole("searchbox", { name: "Search organizations" }).fill("GUILD-17");
     await expect.poll(() => page.getByRole("row").count()).toBe(11);
     expect(new URL(page.url()).searchParams.get("text")).toBe("GUILD-17");
@@ -97,11 +97,11 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
   it("creates a user, and shows the one-time link once", async () => {
     await open("/users");
     await press("New user");
-    await page.getByLabel("User name").fill("admin");
+    await field("User name").fill("admin");
     await press("Create user");
     expect(await errorOf("User name")).toContain("this name is reserved");
-    await page.getByLabel("User name").fill("grace");
-    await page.getByLabel("Full name").fill("Grace Hopper");
+    await field("User name").fill("grace");
+    await field("Full name").fill("Grace Hopper");
     await press("Create user");
     const link = (await page.getByRole("region", { name: "Link" }).textContent()) ?? "";
     const { origin, hash } = new URL(link);
@@ -166,7 +166,7 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await open("/executor-tokens");
     await text("No executor tokens yet");
     await press("New token");
-    await page.getByLabel("Name", { exact: true }).fill("pool a");
+    await field("Name").fill("pool a");
     await press("Create token");
     const shown = page.getByRole("region", { name: "Token" });
     const token = (await shown.textContent()) ?? "";
@@ -197,13 +197,14 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
   it("chooses who sees a repository", async () => {
     await rest("POST", "/repositories", { name: "team/hidden", url: "https://192.0.2.1/team/hidden.git" });
     await open("/repositories");
-    await press("Visibility of team/hidden");
+    await press(/visibility of team.hidden/);
     await page.getByRole("radio", { name: "Members of these organizations" }).check();
-    await page.getByRole("textbox", { name: "Organizations" }).fill("not-there,");
+    await page.getByRole("combobox", { name: "Organizations" }).fill("not-there");
     await press("Save");
     await dialog().getByText('No organization named "not-there"').waitFor();
-    await page.keyboard.press("Backspace");
-    await page.getByRole("textbox", { name: "Organizations" }).fill("team-blue,");
+    const organizations = page.getByRole("combobox", { name: "Organizations" });
+    await organizations.press("Backspace");
+    await organizations.fill("team-blue");
     await press("Save");
     await text("Visible to team-blue");
     await open("/organizations/team-blue");

@@ -1,8 +1,14 @@
 import { ApiRequestError } from "./http.ts";
 
+/** A text as a whole sentence. Messages of the API are parts of one. */
+export function asSentence(text: string): string {
+  const capital = `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
+}
+
 /** Message and hint for displaying an error. */
 export function errorWords(error: unknown): { readonly message: string; readonly hint: string | undefined } {
-  if (error instanceof ApiRequestError) return { message: error.message, hint: error.hint };
+  if (error instanceof ApiRequestError) return { message: asSentence(error.message), hint: error.hint };
   if (error instanceof TypeError) {
     return {
       message: "The instance cannot be reached.",

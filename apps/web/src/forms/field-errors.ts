@@ -1,3 +1,4 @@
+import { asSentence } from "../api-client/error-words.ts";
 import { ApiRequestError } from "../api-client/http.ts";
 import { issuesByField } from "./issues.ts";
 
@@ -8,27 +9,29 @@ export interface FieldErrors {
   readonly note: unknown;
 }
 
+/** The field that an error code is about. */
+export interface FieldOfCode {
+  readonly field: string;
+  /** What to do next on this page. Default: the API's hint. */
+  readonly hint?: string;
+}
+
 /**
  * Shows a refused request at the fields that it is about.
- * @param ofCodes The field that an error code is about, for errors that don't list issues.
+ * @param ofCodes The fields of errors that don't list issues.
  */
 export function fieldErrors(
   error: unknown,
   fields: readonly string[],
-  ofCodes: Readonly<Record<string, string>> = {},
+  ofCodes: Readonly<Record<string, FieldOfCode>> = {},
 ): FieldErrors {
   if (error === null || error === undefined) return { fields: new Map(), note: undefined };
   if (!(error instanceof ApiRequestError)) return { fields: new Map(), note: error };
-  const field = ofCodes[error.code];
-  if (field !== undefined) {
-    const hint = error.hint === undefined ? "" : ` ${error.hint}`;
-    return { fields: new Map([[field, `${sentence(error.message)}${hint}`]]), note: undefined };
+  const known = ofCodes[error.code];
+  if (known !== undefined) {
+    const words = [asSentence(error.message), known.hint ?? error.hint ?? ""].join(" ").trim();
+    return { fields: new Map([[known.field, words]]), note: undefined };
   }
   const issues = issuesByField(error.issues, fields);
   return { fields: issues.fields, note: issues.fields.size === 0 || issues.others.length > 0 ? error : undefined };
-}
-
-function sentence(text: string): string {
-  const capital = `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
-  return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }

@@ -73,7 +73,7 @@ function Organization({ organization }: { readonly organization: OrganizationVie
       )}
       <Group mb="lg" gap="md">
         {role !== null && (
-          <Badge variant="light" tt="none">
+          <Badge variant="light" color="blue" tt="none">
             You are {organizationRoleWords[role].name.toLowerCase()}
           </Badge>
         )}

@@ -62,6 +62,7 @@ function Repository({ repository }: { readonly repository: RepositoryView }) {
   const { word, color, icon: Picture, spins } = states[repository.state];
   const administrator = useAdministrator();
   const [editing, setEditing] = useState(false);
+  const visibility = visibilityWords(repository.organizations);
   return (
     <Paper component="article" withBorder p="md" bg="var(--airlock-surface)" aria-label={repository.name}>
       <Group justify="space-between" align="flex-start" gap="xs">
@@ -120,12 +121,10 @@ function Repository({ repository }: { readonly repository: RepositoryView }) {
             component="button"
             type="button"
             size="sm"
-            aria-label={`Visibility of ${repository.name}`}
+            aria-label={`${visibility}: visibility of ${repository.name}`}
             onClick={() => setEditing(true)}
           >
-            {repository.organizations === null
-              ? "Visible to everyone"
-              : `Visible to ${organizationCount(repository.organizations)}`}
+            {visibility}
           </Anchor>
         )}
       </Group>
@@ -134,10 +133,11 @@ function Repository({ repository }: { readonly repository: RepositoryView }) {
   );
 }
 
-function organizationCount(names: readonly string[]): string {
-  const [first] = names;
-  if (first === undefined) return "administrators";
-  return names.length === 1 ? first : `${names.length} organizations`;
+function visibilityWords(organizations: readonly string[] | null): string {
+  if (organizations === null) return "Visible to everyone";
+  const [first] = organizations;
+  if (first === undefined) return "Visible to administrators";
+  return organizations.length === 1 ? `Visible to ${first}` : `Visible to ${organizations.length} organizations`;
 }
 
 function AddRepository() {

@@ -7,15 +7,17 @@ interface CommandBlockProps {
   readonly text: string;
   /** The kind of text, for screen readers: `Command`, `Job file`. */
   readonly label: string;
+  /** Long lines are wrapped instead of scrolled. */
+  readonly wrap?: boolean;
 }
 
 /** Text with a button that copies it. Hidden characters are shown escaped, and copied as they are. */
-export function CommandBlock({ text, label }: CommandBlockProps) {
+export function CommandBlock({ text, label, wrap = false }: CommandBlockProps) {
   return (
     <div className={classes.block}>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard */}
       <section className={classes.scroller} tabIndex={0} aria-label={label}>
-        <pre className={classes.text}>{visibleText(text)}</pre>
+        <pre className={`${classes.text} ${wrap ? classes.wrapped : ""}`}>{visibleText(text)}</pre>
       </section>
       <CopyButton value={text} timeout={1500}>
         {({ copied, copy }) => (

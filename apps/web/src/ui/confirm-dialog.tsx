@@ -5,7 +5,7 @@ import { errorWords } from "../api-client/error-words.ts";
 import { announce } from "./announcer.tsx";
 import { ErrorNote } from "./error-note.tsx";
 
-interface ConfirmDialogProps {
+interface ConfirmDialogProps<T> {
   /** The question: `Remove ada?` */
   readonly title: string;
   /** The consequences. */
@@ -16,14 +16,16 @@ interface ConfirmDialogProps {
   readonly destructive?: boolean;
   /** Text that has to be typed before the action, if it can't be undone. */
   readonly typed?: string;
-  readonly action: () => Promise<unknown>;
+  readonly action: () => Promise<T>;
   /** What screen readers say after the action. */
   readonly done: string;
   readonly onClose: () => void;
+  /** Called after the action. Default: `onClose`. */
+  readonly onDone?: (result: T) => void;
 }
 
 /** Asks before an action, and shows why it failed. */
-export function ConfirmDialog({
+export function ConfirmDialog<T>({
   title,
   children,
   confirmLabel,
@@ -33,13 +35,14 @@ export function ConfirmDialog({
   action,
   done,
   onClose,
-}: ConfirmDialogProps) {
+  onDone = onClose,
+}: ConfirmDialogProps<T>) {
   const [text, setText] = useState("");
   const { mutate, isPending, error } = useMutation({
     mutationFn: action,
-    onSuccess: () => {
+    onSuccess: (result) => {
       announce(done);
-      onClose();
+      onDone(result);
     },
   });
   const submit = (event: FormEvent) => {

@@ -21,7 +21,7 @@ export function ShownOnce({ title, label, secret, children, onClose }: ShownOnce
         <Alert color="yellow" icon={<IconEyeOff />}>
           Copy it now: it is shown only this once.
         </Alert>
-        <CommandBlock label={label} text={secret} />
+        <CommandBlock label={label} text={secret} wrap />
         {children}
         <Group justify="flex-end">
           <Button onClick={onClose}>Done</Button>

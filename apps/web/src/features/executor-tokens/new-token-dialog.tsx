@@ -22,7 +22,7 @@ export function NewTokenDialog({ onClose, onCreated }: NewTokenDialogProps) {
   const names = queues.data?.map((queue) => queue.name) ?? [];
   const [name, setName] = useState("");
   const [chosen, setChosen] = useState<string>();
-  const queue = chosen ?? names[0] ?? "";
+  const queue = chosen ?? names.find((each) => each === "default") ?? names[0] ?? "";
   const { mutate, isPending, error, reset } = useMutation({
     mutationFn: () => createExecutorToken({ name: name.trim(), queue }),
     onSuccess: async (token) => {

@@ -25,10 +25,10 @@ export function RevokeDialog({ token, onClose }: RevokeDialogProps) {
       done={`Executor token ${token.name} revoked`}
       action={async () => {
         const { runningJobs } = await revokeExecutorToken(token.id);
-        setRunning(runningJobs);
         await client.invalidateQueries({ queryKey: queryKeys.executorTokens });
         return runningJobs;
       }}
+      onDone={(jobs) => (jobs.length === 0 ? onClose() : setRunning(jobs))}
       onClose={onClose}
     >
       <Text size="sm">

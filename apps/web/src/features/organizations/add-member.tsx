@@ -29,7 +29,10 @@ export function AddMember({ organization }: { readonly organization: string }) {
     event.preventDefault();
     if (user.trim() !== "") mutate();
   };
-  const refused = fieldErrors(error, ["user", "role"], { "not-found": "user", "last-owner": "role" });
+  const refused = fieldErrors(error, ["user", "role"], {
+    "not-found": { field: "user", hint: "Check the spelling, or ask an administrator to create the user." },
+    "last-owner": { field: "role" },
+  });
   return (
     <Paper withBorder p="md" bg="var(--airlock-surface)" component="section" aria-label="Add a member">
       <form onSubmit={submit} autoComplete="off">

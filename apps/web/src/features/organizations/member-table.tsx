@@ -168,5 +168,5 @@ function Member({
 
 function errorText(error: unknown): string {
   const { message, hint } = errorWords(error);
-  return hint === undefined ? message : `${message}. ${hint}`;
+  return hint === undefined ? message : `${message} ${hint}`;
 }

@@ -30,7 +30,7 @@ export function NewOrganizationDialog({ onClose, onCreated }: NewOrganizationDia
     event.preventDefault();
     mutate();
   };
-  const refused = fieldErrors(error, ["name", "displayName"], { "name-taken": "name" });
+  const refused = fieldErrors(error, ["name", "displayName"], { "name-taken": { field: "name" } });
   return (
     <Modal opened onClose={onClose} title="New organization">
       <form onSubmit={submit} autoComplete="off">

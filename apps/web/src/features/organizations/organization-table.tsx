@@ -43,12 +43,12 @@ export function OrganizationTable({ organizations }: { readonly organizations: r
                 </Text>
               </Table.Td>
               <Table.Td>
-                <Text size="sm" c={organization.role === null ? "dimmed" : ""}>
+                <Text size="sm" c={organization.role === null ? "dimmed" : ""} style={{ whiteSpace: "nowrap" }}>
                   {organization.role === null ? "Not a member" : organizationRoleWords[organization.role].name}
                 </Text>
               </Table.Td>
               <Table.Td visibleFrom="sm">
-                <Text size="sm" c="dimmed" component="div">
+                <Text size="sm" c="dimmed" component="div" style={{ whiteSpace: "nowrap" }}>
                   <RelativeTime at={organization.createdAt} />
                 </Text>
               </Table.Td>

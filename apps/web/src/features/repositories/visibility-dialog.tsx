@@ -42,7 +42,9 @@ export function VisibilityDialog({ repository, onClose }: VisibilityDialogProps)
     event.preventDefault();
     mutate();
   };
-  const refused = fieldErrors(error, ["organizations"], { "not-found": "organizations" });
+  const refused = fieldErrors(error, ["organizations"], {
+    "unknown-namespace": { field: "organizations", hint: "Choose one of the list, or create it under Organizations." },
+  });
   return (
     <Modal opened onClose={onClose} title={`Who sees ${repository.name}?`} size="lg">
       <form onSubmit={submit}>
@@ -63,6 +65,7 @@ export function VisibilityDialog({ repository, onClose }: VisibilityDialogProps)
           {!everyone && (
             <TagsInput
               label="Organizations"
+              description="Without any, only administrators see the repository and run jobs on it"
               data={offered.data ?? []}
               value={names}
               onChange={(next) => {
@@ -73,14 +76,10 @@ export function VisibilityDialog({ repository, onClose }: VisibilityDialogProps)
               onSearchChange={setTyped}
               error={refused.fields.get("organizations")}
               placeholder="Name of an organization"
-              clearable
-              clearButtonProps={{ "aria-label": "Remove all organizations" }}
             />
           )}
           <Text size="sm" c="dimmed">
-            {!everyone && names.length === 0
-              ? "Without an organization, only administrators see it and run jobs on it."
-              : "Everyone who doesn't see it gets the same answer as for a repository that does not exist. Running jobs go on."}
+            Everyone else gets the same answer as for a repository that does not exist. Running jobs go on.
           </Text>
           {refused.note !== undefined && <ErrorNote words={errorWords(refused.note)} />}
           <Group justify="flex-end">

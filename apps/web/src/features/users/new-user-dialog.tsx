@@ -39,7 +39,7 @@ export function NewUserDialog({ onClose, onCreated }: NewUserDialogProps) {
     event.preventDefault();
     mutate();
   };
-  const refused = fieldErrors(error, fields, { "name-taken": "name" });
+  const refused = fieldErrors(error, fields, { "name-taken": { field: "name" } });
   return (
     <Modal opened onClose={onClose} title="New user" size="lg">
       <form onSubmit={submit} autoComplete="off">

@@ -46,7 +46,7 @@ export function UserTable({ users }: { readonly users: readonly UserView[] }) {
                 <UserBadges user={user} />
               </Table.Td>
               <Table.Td visibleFrom="sm">
-                <Text size="sm" c="dimmed" component="div">
+                <Text size="sm" c="dimmed" component="div" style={{ whiteSpace: "nowrap" }}>
                   <RelativeTime at={user.createdAt} />
                 </Text>
               </Table.Td>
@@ -62,7 +62,7 @@ export function UserBadges({ user }: { readonly user: UserView }) {
   return (
     <Group gap={6}>
       {user.role === "administrator" ? (
-        <Badge variant="light" tt="none">
+        <Badge variant="light" color="blue" tt="none" miw="max-content">
           {siteRoleWords.administrator}
         </Badge>
       ) : (
