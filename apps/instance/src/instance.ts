@@ -19,6 +19,7 @@ import { close, createHttpServer, listen } from "./http/server.ts";
 import { RefusalLog } from "./http/shared/refusal-log.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { forgetPushedMetrics } from "./metrics/pushed-metrics-store.ts";
+import { OidcClient } from "./oidc/oidc-client.ts";
 import { deleteSpentTokens, expireLeases } from "./queues/expire-leases.ts";
 import { expireWaits } from "./queues/expire-waits.ts";
 import { renewAllLeases } from "./queues/renew-leases.ts";
@@ -129,6 +130,11 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     );
   }
   const metrics = new Metrics();
+  const oidc = config.openIdConnect && stack.use(new OidcClient(config.openIdConnect, config.proxies));
+  // People can't sign in yet, but everything else works. Each sign-in tries again.
+  oidc?.discover().catch((error: unknown) => {
+    if (!stopping.signal.aborted) logger.warn({ problem: errorMessage(error) }, "the OpenID Connect provider is away");
+  });
   const refusals = new RefusalLog(db);
   const app = await createHttpServer({
     config,
@@ -143,6 +149,7 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
     repositories,
     metrics,
     sealer,
+    oidc,
     administratorToken,
     sharedSecret: config.acceptSharedSecret ? executorToken : null,
     stopping: stopping.signal,

@@ -37,6 +37,8 @@ export {
   writeOciLayout,
 } from "./images/fixture-images.ts";
 export { type ClusterAccess, importImage, kubectl, trustRegistry } from "./kubernetes/start-cluster.ts";
+export { loginHeader, startOidcProvider, type TestOidcProvider } from "./oidc/start-oidc-provider.ts";
+export { TestBrowser } from "./oidc/test-browser.ts";
 export {
   type FlawedRepository,
   makeFlawedRepository,

@@ -21,6 +21,8 @@ const scopeOfPermission = {
   "account.list-sessions": null,
   "account.end-session": null,
   "account.change-password": null,
+  "account.list-identities": null,
+  "account.link-identity": null,
   "account.list-tokens": null,
   "account.create-token": null,
   "account.delete-token": null,
@@ -68,6 +70,8 @@ const scopeOfPermission = {
   "user.create": "administration",
   "user.read": "read",
   "user.update": "administration",
+  // It decides who can sign in as this user.
+  "user.set-identity": null,
   "organization.list": "read",
   "organization.create": "administration",
   "organization.read": "read",

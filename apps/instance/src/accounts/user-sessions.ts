@@ -25,6 +25,7 @@ export async function beginUserSession(
   db: Database,
   userId: number,
   client: Client,
+  lifetimeMs: number = userSessionLifetimeMs,
 ): Promise<{ readonly id: number; readonly cookie: string }> {
   const token = `u.${randomBytes(32).toString("base64url")}`;
   const { id } = await db
@@ -32,7 +33,7 @@ export async function beginUserSession(
     .values({
       token_sha256: digest(token),
       user_id: userId,
-      expires_at: new Date(Date.now() + userSessionLifetimeMs),
+      expires_at: new Date(Date.now() + lifetimeMs),
       address: client.address,
       user_agent: client.userAgent.slice(0, maxUserAgentLength),
     })

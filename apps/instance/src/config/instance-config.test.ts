@@ -83,6 +83,67 @@ describe("parseConfig", () => {
     expect(() => parseConfig(both, {})).toThrow("AIRLOCK_LEGACY_SHARED_SECRET is on, but AIRLOCK_SHARED_SECRET is off");
   });
 
+  describe("of OpenID Connect", () => {
+    const whole = {
+      AIRLOCK_EXTERNAL_URL: "https://airlock.example.com/",
+      AIRLOCK_OIDC_ISSUER: "https://sso.example.com/realms/main",
+      AIRLOCK_OIDC_CLIENT_ID: "airlock",
+      AIRLOCK_OIDC_CLIENT_SECRET: "secret",
+    };
+
+    it("needs the issuer, the client and the address of the instance", () => {
+      expect(parseConfig({}, {}).openIdConnect).toBeNull();
+      expect(parseConfig(whole, {}).openIdConnect).toMatchObject({
+        redirectUri: "https://airlock.example.com/api/v1/sign-in/oidc/callback",
+        label: "sso.example.com",
+        createUsers: true,
+        sessionMs: 86_400_000,
+      });
+      for (const name of Object.keys(whole)) {
+        expect(() => parseConfig({ ...whole, [name]: "" }, {})).toThrow(`${name} not set`);
+      }
+    });
+
+    it("refuses issuers that others could read or answer for", () => {
+      for (const issuer of [
+        "http://sso.example.com",
+        "ftp://x",
+        "sso",
+        "https://u:p@sso.example.com",
+        "https://x/?a=b",
+      ]) {
+        expect(() => parseConfig({ ...whole, AIRLOCK_OIDC_ISSUER: issuer }, {})).toThrow(
+          /AIRLOCK_OIDC_ISSUER: must be/,
+        );
+      }
+      expect(parseConfig({ ...whole, AIRLOCK_OIDC_ISSUER: "http://127.0.0.1:9000" }, {}).openIdConnect).not.toBeNull();
+    });
+
+    it("names the group whose roles are wrong", () => {
+      const groups = (AIRLOCK_OIDC_GROUPS: string) =>
+        parseConfig({ ...whole, AIRLOCK_OIDC_GROUPS }, {}).openIdConnect?.groups;
+      expect(groups('{"a, b=c": "acme:owner", "ops": ["administrator", "acme:viewer"]}')).toEqual(
+        new Map<string, unknown>([
+          ["a, b=c", [{ organization: "acme", role: "owner" }]],
+          ["ops", ["administrator", { organization: "acme", role: "viewer" }]],
+        ]),
+      );
+      for (const wrong of ["acme", "acme:boss", "Acme:owner", ":owner", "acme:owner:x", "root"]) {
+        expect(() => groups(JSON.stringify({ staff: wrong }))).toThrow(/AIRLOCK_OIDC_GROUPS: "staff" must be admin/);
+        expect(() => groups(JSON.stringify({ staff: [wrong] }))).toThrow(/AIRLOCK_OIDC_GROUPS: "staff" must be admin/);
+      }
+      expect(() => groups("engineers=acme:member")).toThrow("AIRLOCK_OIDC_GROUPS: must be JSON");
+      expect(() => groups("[]")).toThrow("AIRLOCK_OIDC_GROUPS: must be a JSON object");
+      expect(() => parseConfig({ ...whole, AIRLOCK_OIDC_SCOPES: "profile" }, {})).toThrow('must contain "openid"');
+    });
+
+    it("lets local accounts be switched off only with a provider", () => {
+      const env = { AIRLOCK_LOCAL_ACCOUNTS: "false" };
+      expect(() => parseConfig(env, {})).toThrow("AIRLOCK_LOCAL_ACCOUNTS is off, but AIRLOCK_OIDC_ISSUER is not set");
+      expect(parseConfig({ ...whole, ...env }, {}).localAccounts).toBe(false);
+    });
+  });
+
   it("names every setting that is wrong", () => {
     const env = { AIRLOCK_TOKEN: "short", AIRLOCK_DATABASE_URL: "mysql://x", AIRLOCK_LOG_LEVEL: "loud" };
     expect(() => parseConfig(env, {})).toThrow(/AIRLOCK_DATABASE_URL.*AIRLOCK_TOKEN.*AIRLOCK_LOG_LEVEL/);

@@ -5,9 +5,11 @@ import { describeIssues } from "@airlock/api";
 import { AirlockError, parseBytes, parseDuration } from "@airlock/job";
 import { type Proxies, readProxies } from "@airlock/proxy";
 import { z } from "zod";
+import { userSessionLifetimeMs } from "../accounts/user-sessions.ts";
 import type { StorageQuotas } from "../artifacts/storage-quota.ts";
 import { checkBlobPrefix } from "../blobs/blob-key.ts";
 import type { BlobStorage } from "../blobs/open-blob-store.ts";
+import { GroupMapping, isSafeIssuer, type OidcSettings } from "../oidc/oidc-settings.ts";
 import type { Retention } from "../queues/retention.ts";
 import type { MirrorLimits } from "../repositories/mirror-limits.ts";
 import type { KeySource } from "../sealing/open-keyring.ts";
@@ -51,6 +53,10 @@ export interface InstanceConfig {
   readonly acceptSharedSecret: boolean;
   /** Accept the shared secret on the routes of single jobs, for executors that don't use job tokens. */
   readonly legacySharedSecret: boolean;
+  /** Whether people can sign in with passwords of the instance's own. */
+  readonly localAccounts: boolean;
+  /** How people sign in with a provider; `null`: they can't. */
+  readonly openIdConnect: OidcSettings | null;
   readonly logLevel: LogLevel;
   /** Directory of the built web UI. */
   readonly webDirectory: string;
@@ -185,6 +191,23 @@ const Environment = z.object({
   AIRLOCK_ALLOW_LOCAL_REPOSITORIES: Flag.default(false),
   AIRLOCK_SHARED_SECRET: Flag.default(true),
   AIRLOCK_LEGACY_SHARED_SECRET: Flag.default(false),
+  AIRLOCK_LOCAL_ACCOUNTS: Flag.default(true),
+  AIRLOCK_OIDC_ISSUER: z
+    .string()
+    .refine(isSafeIssuer, "must be an https URL, or an http URL of this machine, without a query")
+    .optional(),
+  AIRLOCK_OIDC_CLIENT_ID: z.string().optional(),
+  AIRLOCK_OIDC_CLIENT_SECRET: z.string().optional(),
+  AIRLOCK_OIDC_LABEL: z.string().max(100).optional(),
+  AIRLOCK_OIDC_SCOPES: z
+    .string()
+    .refine((text) => text.split(" ").includes("openid"), 'must contain "openid"')
+    .default("openid profile"),
+  AIRLOCK_OIDC_NAME_CLAIM: z.string().default("preferred_username"),
+  AIRLOCK_OIDC_GROUPS_CLAIM: z.string().default("groups"),
+  AIRLOCK_OIDC_GROUPS: GroupMapping.prefault(""),
+  AIRLOCK_OIDC_CREATE_USERS: Flag.default(true),
+  AIRLOCK_OIDC_SESSION: Period.prefault("1d"),
   AIRLOCK_LOG_LEVEL: z.enum(logLevels).default("info"),
   AIRLOCK_WEB_DIR: z.string().min(1).nullable().default(null),
   PATH: z.string().default("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -223,6 +246,39 @@ function blobStorage(e: z.output<typeof Environment>): BlobStorage {
     accessKeyId: id,
     secretAccessKey: secret,
     forcePathStyle: e.AIRLOCK_S3_FORCE_PATH_STYLE,
+  };
+}
+
+/** A partial configuration is an error. Otherwise nobody would learn why a setting has no effect. */
+function openIdConnect(e: z.output<typeof Environment>): OidcSettings | null {
+  const given = {
+    AIRLOCK_OIDC_ISSUER: e.AIRLOCK_OIDC_ISSUER,
+    AIRLOCK_OIDC_CLIENT_ID: e.AIRLOCK_OIDC_CLIENT_ID,
+    AIRLOCK_OIDC_CLIENT_SECRET: e.AIRLOCK_OIDC_CLIENT_SECRET,
+    AIRLOCK_EXTERNAL_URL: e.AIRLOCK_EXTERNAL_URL ?? undefined,
+  };
+  const { AIRLOCK_OIDC_ISSUER: issuer, AIRLOCK_OIDC_CLIENT_ID: clientId } = given;
+  const { AIRLOCK_OIDC_CLIENT_SECRET: clientSecret, AIRLOCK_EXTERNAL_URL: externalUrl } = given;
+  if (issuer === undefined && clientId === undefined && clientSecret === undefined) return null;
+  if (issuer === undefined || clientId === undefined || clientSecret === undefined || externalUrl === undefined) {
+    const missing = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [name] : []));
+    throw new AirlockError(`invalid setting: ${missing.join(", ")} not set`, {
+      code: "invalid-configuration",
+      hint: "OpenID Connect needs an issuer, a client id and its secret, and the address of this instance.",
+    });
+  }
+  return {
+    issuer,
+    clientId,
+    clientSecret,
+    redirectUri: new URL("/api/v1/sign-in/oidc/callback", externalUrl).href,
+    label: e.AIRLOCK_OIDC_LABEL ?? new URL(issuer).hostname,
+    scopes: e.AIRLOCK_OIDC_SCOPES,
+    nameClaim: e.AIRLOCK_OIDC_NAME_CLAIM,
+    groupsClaim: e.AIRLOCK_OIDC_GROUPS_CLAIM,
+    groups: e.AIRLOCK_OIDC_GROUPS,
+    createUsers: e.AIRLOCK_OIDC_CREATE_USERS,
+    sessionMs: Math.min(e.AIRLOCK_OIDC_SESSION ?? userSessionLifetimeMs, userSessionLifetimeMs),
   };
 }
 
@@ -266,6 +322,13 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
       hint: "Executors that need the first also need the second. Turn both on or both off.",
     });
   }
+  const oidc = openIdConnect(e);
+  if (!e.AIRLOCK_LOCAL_ACCOUNTS && oidc === null) {
+    throw new AirlockError("invalid setting: AIRLOCK_LOCAL_ACCOUNTS is off, but AIRLOCK_OIDC_ISSUER is not set", {
+      code: "invalid-configuration",
+      hint: "Without both, nobody could sign in. Set up a provider, or turn local accounts on.",
+    });
+  }
   return {
     listen: e.AIRLOCK_LISTEN,
     dataDirectory: path.resolve(e.AIRLOCK_DATA_DIR),
@@ -292,6 +355,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     allowLocalRepositories: e.AIRLOCK_ALLOW_LOCAL_REPOSITORIES,
     acceptSharedSecret: e.AIRLOCK_SHARED_SECRET,
     legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,
+    localAccounts: e.AIRLOCK_LOCAL_ACCOUNTS,
+    openIdConnect: oidc,
     logLevel: e.AIRLOCK_LOG_LEVEL,
     webDirectory: e.AIRLOCK_WEB_DIR === null ? defaultWebDirectory() : path.resolve(e.AIRLOCK_WEB_DIR),
     executablePath: e.PATH,

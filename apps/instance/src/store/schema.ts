@@ -359,6 +359,15 @@ interface CodeIntelUploadPartsTable {
   blob: string;
 }
 
+interface IdentitiesTable {
+  id: Generated<number>;
+  issuer: string;
+  subject: string;
+  user_id: number;
+  created_at: DefaultedTime;
+  last_used_at: Date | null;
+}
+
 interface AuditLogTable {
   id: Generated<number>;
   at: DefaultedTime;
@@ -377,6 +386,7 @@ interface AuditLogTable {
 /** The tables after the newest migration. 64-bit integers are read as numbers: ids and sizes stay below 2^53. */
 export interface Schema {
   audit_log: AuditLogTable;
+  identities: IdentitiesTable;
   code_intel_upload_parts: CodeIntelUploadPartsTable;
   code_intel_uploads: CodeIntelUploadsTable;
   ended_sessions: EndedSessionsTable;

@@ -53,6 +53,8 @@ export async function startTestInstance(
       allowLocalRepositories: true,
       acceptSharedSecret: true,
       legacySharedSecret: false,
+      localAccounts: true,
+      openIdConnect: null,
       logLevel: "fatal",
       webDirectory: path.join(dataDirectory, "no-web"),
       executablePath: "/usr/local/bin:/usr/bin:/bin",

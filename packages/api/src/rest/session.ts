@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { StoredText } from "../primitives/stored-text.ts";
 import { organizationRoles, siteRoles } from "./accounts.ts";
 
 /** `POST /api/v1/session`: exchanges the administrator's token for a session cookie of the web UI. */
@@ -13,6 +14,26 @@ export const SignInMethods = z.object({
   needsSetUp: z.boolean(),
 });
 export type SignInMethods = z.output<typeof SignInMethods>;
+
+/** `POST /api/v1/account/identities`: where to go in the same browser. */
+export const SignInLocation = z.object({ location: z.url() });
+
+/** An account of an OpenID Connect provider that a user signs in with. */
+export const IdentityView = z.object({
+  issuer: z.string(),
+  /** The provider's id of the account. */
+  subject: z.string(),
+  createdAt: z.iso.datetime(),
+  lastUsedAt: z.iso.datetime().nullable(),
+});
+export type IdentityView = z.output<typeof IdentityView>;
+export const IdentityList = z.object({ identities: z.array(IdentityView) });
+
+/** `PUT /api/v1/users/{name}/identity`. */
+export const SetIdentityRequest = z.strictObject({
+  /** The provider's id of the account; `null`: the user can't sign in with the provider. */
+  subject: StoredText.min(1).max(255).nullable(),
+});
 
 /** `GET /api/v1/session`: the identity of the caller. */
 export const SessionView = z.object({

@@ -9,6 +9,21 @@ export const requestErrors = {
   "token-in-address": { status: 400, documentation: "The request's address contains an access token." },
   unauthorized: { status: 401, documentation: "The request has no valid token." },
   "sign-in-failed": { status: 401, documentation: "The name or the password is wrong." },
+  "sign-in-refused": {
+    status: 403,
+    documentation: "The OpenID Connect provider, or the instance, does not let this person sign in.",
+  },
+  "sign-in-expired": {
+    status: 400,
+    documentation: "The sign-in was finished before, took too long, or began in another browser.",
+  },
+  "sign-in-provider": {
+    status: 502,
+    documentation: "The OpenID Connect provider is not reachable, or does not work with this instance.",
+  },
+  "no-provider": { status: 404, documentation: "The instance has no OpenID Connect provider." },
+  "identity-taken": { status: 409, documentation: "The account of the provider is linked to another user." },
+  "local-accounts-off": { status: 403, documentation: "The instance does not accept passwords of its own." },
   "missing-scope": { status: 403, documentation: "The access token's scopes do not permit this." },
   "not-permitted": { status: 403, documentation: "The caller's role does not permit this." },
   "no-account": { status: 403, documentation: "The request is about the caller's account, and the caller has none." },

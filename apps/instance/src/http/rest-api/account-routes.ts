@@ -29,6 +29,7 @@ import { createUser, getUser, listUsers, noUser, updateUser } from "../../accoun
 import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf, type RequestAccess } from "../shared/route-access.ts";
+import { requireLocalAccounts } from "./require-local-accounts.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const params = z.strictObject({ name: Namespace });
@@ -46,7 +47,8 @@ function userIdOf({ actor }: RequestAccess): number | null {
   return actor.kind === "user" || actor.kind === "administrator" ? (actor.user?.id ?? null) : null;
 }
 
-function userRoutes(app: ZodScope, { db }: InstanceContext): void {
+function userRoutes(app: ZodScope, context: InstanceContext): void {
+  const { db } = context;
   const tags = ["users"];
 
   app.get(
@@ -115,6 +117,7 @@ function userRoutes(app: ZodScope, { db }: InstanceContext): void {
       },
     },
     async (request, reply) => {
+      requireLocalAccounts(context);
       const { name } = request.params;
       const link = await audited(
         db,

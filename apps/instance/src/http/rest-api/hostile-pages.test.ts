@@ -15,7 +15,13 @@ interface Route {
 }
 
 /** Routes for people without a session. They have their own tests. */
-const signingIn: ReadonlySet<string> = new Set(["/session", "/sign-in", "/password"]);
+const signingIn: ReadonlySet<string> = new Set([
+  "/session",
+  "/sign-in",
+  "/sign-in/oidc",
+  "/sign-in/oidc/callback",
+  "/password",
+]);
 
 describeWithEngines(["postgres"], "attacks on the REST API", () => {
   let target: TestInstance;

@@ -15,6 +15,7 @@ import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
 import { executorTokenRoutes } from "./executor-token-routes.ts";
 import { jobRoutes } from "./job-routes.ts";
+import { identityRoutes, oidcRoutes } from "./oidc-routes.ts";
 import { queueRoutes } from "./queue-routes.ts";
 import { refusePerson } from "./refuse-person.ts";
 import { repositoryRoutes } from "./repository-routes.ts";
@@ -60,6 +61,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
   await app.register(async (scope) => {
     sessionRoutes(withZod(scope), context);
     signInRoutes(withZod(scope), context);
+    oidcRoutes(withZod(scope), context);
   });
   await app.register(async (scope) => {
     guard(scope, credentials);
@@ -76,6 +78,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     queueRoutes(typed, context);
     secretRoutes(typed, context);
     accountRoutes(typed, context);
+    identityRoutes(typed, context);
     auditRoutes(typed, context);
   });
 }

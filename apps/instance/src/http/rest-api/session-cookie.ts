@@ -37,18 +37,19 @@ export async function signIn(
   context: InstanceContext,
   user: { readonly id: number; readonly name: string },
   via: AuditCredential,
+  lifetimeMs: number = userSessionLifetimeMs,
 ): Promise<void> {
   const userAgent = request.headers["user-agent"] ?? "";
   const { cookie } = await inTransaction(context.db, async (db) => {
     await endSessionOf(request, { ...context, db });
-    const session = await beginUserSession(db, user.id, { address: request.ip, userAgent });
+    const session = await beginUserSession(db, user.id, { address: request.ip, userAgent }, lifetimeMs);
     const by = { actor: user.name, via, credential: String(session.id), address: request.ip };
     const target = { kind: "user", name: user.name };
     await recordAudit(db, by, [{ action: "session.begun", namespace: user.name, target, details: { userAgent } }]);
     return session;
   });
   const options = cookieOptions(context);
-  reply.setCookie(sessionCookie, cookie, { ...options, maxAge: userSessionLifetimeMs / 1000 });
+  reply.setCookie(sessionCookie, cookie, { ...options, maxAge: Math.floor(lifetimeMs / 1000) });
   rememberBrowser(request, reply, context, user.name);
 }
 

@@ -17,6 +17,7 @@ import { recordAudit } from "../../audit/audit-log.ts";
 import { audited, senderOf } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ownAccount } from "./own-account.ts";
+import { requireLocalAccounts } from "./require-local-accounts.ts";
 import { browserOf, requireOwnPage, signIn } from "./session-cookie.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
 
@@ -38,7 +39,11 @@ export function signInRoutes(app: ZodScope, context: InstanceContext): void {
         response: { 200: SignInMethods, ...errorAnswers },
       },
     },
-    async () => ({ password: true, openIdConnect: null, needsSetUp: !(await hasUsers(db)) }),
+    async () => ({
+      password: context.config.localAccounts,
+      openIdConnect: context.oidc && { label: context.oidc.settings.label, path: "/api/v1/sign-in/oidc" },
+      needsSetUp: !(await hasUsers(db)),
+    }),
   );
 
   app.post(
@@ -57,6 +62,7 @@ export function signInRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
+      requireLocalAccounts(context);
       requireOwnPage(request, context);
       const { name } = request.body;
       const from = { address: request.ip, browser: browserOf(request, context, name) };
@@ -83,6 +89,7 @@ export function signInRoutes(app: ZodScope, context: InstanceContext): void {
       },
     },
     async (request, reply) => {
+      requireLocalAccounts(context);
       requireOwnPage(request, context);
       const { token, password } = request.body;
       const user = await usePasswordLink(db, token, password, (transaction, { name }) => {
@@ -116,6 +123,7 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       },
     },
     async (request, reply) => {
+      requireLocalAccounts(context);
       const { name, displayName, password } = request.body;
       const hash = await hashNewPassword(password, name);
       const user = await audited(
@@ -212,6 +220,7 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
     },
     async (request, reply) => {
       const user = ownAccount(request);
+      requireLocalAccounts(context);
       const { currentPassword, password } = request.body;
       // Whoever found an open session must not guess the password without limit.
       const from = { address: request.ip, browser: `session ${user.session}` };

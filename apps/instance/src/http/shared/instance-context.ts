@@ -4,6 +4,7 @@ import type { BlobStore } from "../../blobs/blob-store.ts";
 import type { InstanceConfig } from "../../config/instance-config.ts";
 import type { Dispatcher } from "../../dispatch/dispatcher.ts";
 import type { Metrics } from "../../metrics/metrics.ts";
+import type { OidcClient } from "../../oidc/oidc-client.ts";
 import type { RepositoryService } from "../../repositories/repository-service.ts";
 import type { Sealer } from "../../sealing/sealer.ts";
 import type { Database } from "../../store/database.ts";
@@ -26,6 +27,8 @@ export interface InstanceContext {
   readonly metrics: Metrics;
   /** Encrypts secrets and whatever else must not be readable in the database. */
   readonly sealer: Sealer;
+  /** Signs people in with a provider; `null`: the instance has none. */
+  readonly oidc: OidcClient | null;
   readonly administratorToken: string;
   /** The secret that all executors share; `null`: it is switched off. */
   readonly sharedSecret: string | null;

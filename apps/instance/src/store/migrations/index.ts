@@ -21,6 +21,7 @@ import { signIn } from "./0020-sign-in.ts";
 import { accessTokens } from "./0021-access-tokens.ts";
 import { executorTokens } from "./0022-executor-tokens.ts";
 import { auditLog } from "./0023-audit-log.ts";
+import { identities } from "./0024-identities.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -54,4 +55,5 @@ export const migrations: readonly Migration[] = [
   accessTokens,
   executorTokens,
   auditLog,
+  identities,
 ];
