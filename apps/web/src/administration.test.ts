@@ -125,6 +125,22 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await page.getByRole("button", { name: "Disable user" }).waitFor();
   });
 
+  it("ends a user's session and deletes an access token", async () => {
+    const tab = await signIn("hedy");
+    const headers = { origin: web.instance.url };
+    const data = { name: "for scripts", scopes: ["read"], expiresAt: null };
+    await tab.request.post(`${web.instance.url}/api/v1/account/tokens`, { headers, data });
+    await open("/users/hedy");
+    await press("Delete token for scripts");
+    await press("Delete token");
+    await text("The user has no access tokens.");
+    await press(/^End session/);
+    await press("End session");
+    await text("The user is signed in nowhere.");
+    expect((await tab.request.get(`${web.instance.url}/api/v1/session`)).status()).toBe(401);
+    await tab.context().close();
+  });
+
   it("explains why the last administrator keeps the role", async () => {
     const tab = await signIn("root-of-tests", "administrator");
     await open("/users/root-of-tests", tab);
@@ -192,6 +208,27 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await page.getByRole("link", { name: `Job ${id}` }).waitFor();
     await press("Done");
     await expect.poll(() => page.getByRole("article").count()).toBe(1);
+  });
+
+  it("filters the audit log by who, what and time, and shows mistakes at their fields", async () => {
+    await open("/audit");
+    await page.getByRole("cell", { name: /created an executor token: #\d+.*name: pool a/ }).waitFor();
+    await page.getByLabel("What").selectOption({ label: "User: everything" });
+    await expect.poll(() => new URL(page.url()).searchParams.get("action")).toBe("user");
+    await page.getByRole("cell", { name: /created a user: grace/ }).waitFor();
+    await expect.poll(() => page.getByRole("cell", { name: /executor token:/ }).count()).toBe(0);
+    await field("Who").fill("linus");
+    await press("Filter");
+    await text("No entry matches");
+    await press("Clear filters");
+    await page.getByLabel("From", { exact: true }).fill("2100-01-01T00:00");
+    await press("Filter");
+    await text("No entry matches");
+    await open("/audit?since=tomorrow&action=nothing");
+    expect(await page.getByLabel("From", { exact: true }).getAttribute("aria-invalid")).toBe("true");
+    expect(await page.getByLabel("What").getAttribute("aria-invalid")).toBe("true");
+    const download = await page.request.get(`${web.instance.url}/api/v1/audit/export?action=member.set`);
+    expect(await download.text()).toContain('"member.set"');
   });
 
   it("chooses who sees a repository", async () => {

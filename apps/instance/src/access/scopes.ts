@@ -72,6 +72,11 @@ const scopeOfPermission = {
   "user.update": "administration",
   // It decides who can sign in as this user.
   "user.set-identity": null,
+  // An access token can't do this to its owner either.
+  "user.list-sessions": null,
+  "user.end-session": null,
+  "user.list-tokens": null,
+  "user.delete-token": null,
   "organization.list": "read",
   "organization.create": "administration",
   "organization.read": "read",

@@ -88,6 +88,13 @@ export async function getUser(db: Database, name: string): Promise<UserView> {
   return toView(row);
 }
 
+/** @throws {AirlockError} `not-found`. */
+export async function getUserId(db: Database, name: string): Promise<number> {
+  const row = await db.selectFrom("users").select("id").where("name", "=", name).executeTakeFirst();
+  if (!row) throw noUser(name);
+  return row.id;
+}
+
 export async function listUsers(db: Database, { text, after, limit }: ListAccountsQuery): Promise<UserList> {
   let query = select(db);
   if (text) query = query.where(containsText(text));

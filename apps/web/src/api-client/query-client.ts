@@ -35,5 +35,8 @@ export const queryKeys = {
   users: ["users"],
   userList: (text: string) => ["users", "list", text],
   user: (name: string) => ["users", "one", name],
+  userSessions: (name: string) => ["users", "sessions", name],
+  userTokens: (name: string) => ["users", "tokens", name],
   executorTokens: ["executor-tokens"],
+  audit: (search: string) => ["audit", search],
 } as const;

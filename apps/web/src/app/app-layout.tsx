@@ -4,6 +4,7 @@ import {
   type Icon,
   IconBuilding,
   IconFolders,
+  IconHistory,
   IconKey,
   IconKeyboard,
   IconLogout,
@@ -41,6 +42,7 @@ const pages = [
 const administration = [
   { path: "/users", label: "Users", icon: IconUsers },
   { path: "/executor-tokens", label: "Executor tokens", icon: IconShieldLock },
+  { path: "/audit", label: "Audit log", icon: IconHistory },
 ] as const;
 
 /** The frame of every page: navigation, colour scheme, shortcuts. Goes to the login page when the session expires. */

@@ -41,6 +41,7 @@ export function createRouter() {
         },
         { path: "users", lazy: async () => ({ Component: (await import("../pages/users-page.tsx")).UsersPage }) },
         { path: "users/:name", lazy: async () => ({ Component: (await import("../pages/user-page.tsx")).UserPage }) },
+        { path: "audit", lazy: async () => ({ Component: (await import("../pages/audit-page.tsx")).AuditPage }) },
         {
           path: "executor-tokens",
           lazy: async () => ({ Component: (await import("../pages/executor-tokens-page.tsx")).ExecutorTokensPage }),

@@ -80,6 +80,11 @@ function Organization({ organization }: { readonly organization: OrganizationVie
         <Anchor component={Link} size="sm" to={`/jobs?namespace=${encodeURIComponent(name)}`}>
           Jobs
         </Anchor>
+        {(administrator || role === "owner") && (
+          <Anchor component={Link} size="sm" to={`/audit?namespace=${encodeURIComponent(name)}`}>
+            Audit log
+          </Anchor>
+        )}
       </Group>
       <Stack gap="xl">
         <MembersSection

@@ -11,7 +11,9 @@ import { createPasswordLink, getUser, updateUser } from "../api-client/user-endp
 import { DisplayNameDialog } from "../features/users/display-name-dialog.tsx";
 import { PasswordLink } from "../features/users/password-link.tsx";
 import { DisableDialog, EnableDialog, SiteRoleDialog } from "../features/users/user-dialogs.tsx";
+import { UserSessions } from "../features/users/user-sessions.tsx";
 import { UserBadges } from "../features/users/user-table.tsx";
+import { UserTokens } from "../features/users/user-tokens.tsx";
 import { AdministratorsOnly } from "../ui/administrators-only.tsx";
 import { BackLink } from "../ui/back-link.tsx";
 import { ErrorNote } from "../ui/error-note.tsx";
@@ -94,6 +96,9 @@ function User({ user }: { readonly user: UserView }) {
         <Anchor component={RouteLink} size="sm" to={`/jobs?namespace=${encodeURIComponent(user.name)}`}>
           Jobs
         </Anchor>
+        <Anchor component={RouteLink} size="sm" to={`/audit?actor=${encodeURIComponent(user.name)}`}>
+          Audit log
+        </Anchor>
       </Group>
       <Stack gap="md">
         <Setting
@@ -139,6 +144,8 @@ function User({ user }: { readonly user: UserView }) {
             </Button>
           )}
         </Setting>
+        <UserSessions user={user.name} />
+        <UserTokens user={user.name} />
       </Stack>
     </>
   );

@@ -294,6 +294,25 @@ describeWithEngines(["postgres"], "the audit log", () => {
         entry: { action: "audit.exported", details: { action: "job" } },
       },
       {
+        route: "DELETE /api/v1/users/:name/sessions/:id",
+        async send() {
+          await page("POST", "/sign-in", "", { name: "ben", password: testPassword });
+          const list = (await (await asAnn("GET", "/users/ben/sessions")).json()) as { sessions: { id: number }[] };
+          return asAnn("DELETE", `/users/ben/sessions/${list.sessions[0]?.id}`);
+        },
+        entry: { action: "session.ended", actor: "ann", via: "session", namespace: "ben" },
+      },
+      {
+        route: "DELETE /api/v1/users/:name/tokens/:id",
+        async send() {
+          const ben = cookieOf(await page("POST", "/sign-in", "", { name: "ben", password: testPassword }));
+          const body = { name: "of ben", scopes: ["read"], expiresAt: null };
+          const { id } = (await (await page("POST", "/account/tokens", ben, body)).json()) as { id: number };
+          return asAnn("DELETE", `/users/ben/tokens/${id}`);
+        },
+        entry: { action: "access-token.deleted", actor: "ann", namespace: "ben" },
+      },
+      {
         route: "DELETE /api/v1/account/tokens/:id",
         send: () => asAnn("DELETE", "/account/tokens/1"),
         entry: { action: "access-token.deleted", namespace: "ann", target: { kind: "access-token", name: "1" } },

@@ -23,6 +23,7 @@ import { secretRoutes } from "./secret-routes.ts";
 import { currentSessionRoute, sessionRoutes } from "./session-routes.ts";
 import { ownAccountRoutes, signInRoutes } from "./sign-in-routes.ts";
 import { tokenRoutes } from "./token-routes.ts";
+import { userAccessRoutes } from "./user-access-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
 /**
@@ -79,6 +80,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     secretRoutes(typed, context);
     accountRoutes(typed, context);
     identityRoutes(typed, context);
+    userAccessRoutes(typed, context);
     auditRoutes(typed, context);
   });
 }

@@ -25,6 +25,7 @@ export function CreatedToken({ created: { name, queue, token, replacedUntil }, o
       </Text>
       <CommandBlock
         label="Command"
+        wrap
         text={[
           `EXECUTOR_FRONTEND_URL=${window.location.origin} \\`,
           `EXECUTOR_FRONTEND_PASSWORD=${token} \\`,

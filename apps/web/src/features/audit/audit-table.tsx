@@ -1,0 +1,93 @@
+import type { AuditEntryView } from "@airlock/api";
+import { Anchor, Table, Text } from "@mantine/core";
+import { Link } from "react-router";
+import classes from "../../ui/list.module.css";
+import { RelativeTime } from "../../ui/relative-time.tsx";
+import { visibleText } from "../../ui/visible-text.ts";
+import { actionWords, credentialWords } from "./action-words.ts";
+
+export function AuditTable({ entries }: { readonly entries: readonly AuditEntryView[] }) {
+  return (
+    <div className={classes.frame}>
+      <Table verticalSpacing="xs" horizontalSpacing="md">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th visibleFrom="sm">When</Table.Th>
+            <Table.Th>Who</Table.Th>
+            <Table.Th>What</Table.Th>
+            <Table.Th visibleFrom="md">From</Table.Th>
+          </Table.Tr>
+        </Table.Thead>
+        <Table.Tbody>
+          {entries.map((entry) => (
+            <Entry key={entry.id} entry={entry} />
+          ))}
+        </Table.Tbody>
+      </Table>
+    </div>
+  );
+}
+
+const breaks = { overflowWrap: "anywhere" } as const;
+
+function Entry({ entry }: { readonly entry: AuditEntryView }) {
+  const { at, actor, action, via, address, target, job, namespace } = entry;
+  const details = detailWords(entry);
+  return (
+    <Table.Tr style={{ verticalAlign: "top" }}>
+      <Table.Td visibleFrom="sm">
+        <Text size="sm" c="dimmed" component="div" style={{ whiteSpace: "nowrap" }}>
+          <RelativeTime at={at} />
+        </Text>
+      </Table.Td>
+      <Table.Td miw={116}>
+        <Text size="sm" fw={600} style={breaks}>
+          {actor === "" ? "Unknown" : visibleText(actor)}
+        </Text>
+        <Text size="xs" c="dimmed">
+          {credentialWords[via]}
+        </Text>
+      </Table.Td>
+      <Table.Td>
+        <Text size="sm" component="div" style={breaks}>
+          {actionWords[action]}
+          {target !== null && (
+            <>
+              {": "}
+              <Text span size="sm" fw={600}>
+                {/^\d+$/.test(target.name) ? `#${target.name}` : visibleText(target.name)}
+              </Text>
+            </>
+          )}
+          {job !== null && (
+            <>
+              {" "}
+              <Anchor component={Link} to={`/jobs/${job}`} size="sm" underline="always">
+                job {job}
+              </Anchor>
+            </>
+          )}
+        </Text>
+        <Text size="xs" c="dimmed" style={breaks}>
+          {[namespace === null ? "" : `in ${namespace}`, details].filter((part) => part !== "").join(" · ")}
+        </Text>
+        <Text size="xs" c="dimmed" component="div" hiddenFrom="sm">
+          <RelativeTime at={at} />
+          {address !== null && ` from ${address}`}
+        </Text>
+      </Table.Td>
+      <Table.Td visibleFrom="md">
+        <Text size="sm" c="dimmed" style={{ whiteSpace: "nowrap" }}>
+          {address ?? "not shown"}
+        </Text>
+      </Table.Td>
+    </Table.Tr>
+  );
+}
+
+/** `role: owner, disabled: true`. Others may choose the values, so hidden characters are shown. */
+function detailWords({ details }: AuditEntryView): string {
+  return Object.entries(details)
+    .map(([name, value]) => `${name}: ${visibleText(typeof value === "string" ? value : JSON.stringify(value))}`)
+    .join(", ");
+}
