@@ -57,7 +57,7 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
 
   it("loses nothing of a step's output while the API server is away", async () => {
     await using server = await interruptibleServer(await apiServer());
-    const interrupted = namespace.createRuntime(server.url);
+    const interrupted = namespace.createRuntime({ server: server.url });
     const started = Promise.withResolvers<void>();
     let printed = "";
     try {

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { AirlockError } from "@airlock/job";
-import { CoreV1Api, type KubeConfig, NetworkingV1Api, VersionApi } from "@kubernetes/client-node";
+import { CoreV1Api, type KubeConfig, NetworkingV1Api, type V1Pod, VersionApi } from "@kubernetes/client-node";
 import { checkLimits } from "../contract/check-limits.ts";
 import {
   type Abortable,
@@ -25,6 +25,7 @@ import { podFailure } from "./pod-failure.ts";
 import { labelOf, ownerLabel, podName, sandboxAnnotation } from "./pod-names.ts";
 import { makePod, type PodOptions } from "./pod-spec.ts";
 import { PodWatch } from "./pod-watch.ts";
+import { makePullSecret, pullSecretName } from "./pull-secret.ts";
 import { putCheckout } from "./put-checkout.ts";
 import { StepSlots } from "./step-slots.ts";
 
@@ -99,9 +100,11 @@ class CreatedKubernetesRuntime implements Runtime {
       await this.#denyEgress(plan.owner);
       const watch = this.#watchOf(plan.owner);
       const name = podName(plan);
-      watch.add(await this.#api.createNamespacedPod({ namespace, body: makePod(plan, pods) }));
+      const pod = await this.#api.createNamespacedPod({ namespace, body: makePod(plan, pods) });
+      watch.add(pod);
       let stopped = false;
       undo.defer(() => this.#delete(name, watch, { force: stopped }));
+      await this.#putPullSecret(pod, plan);
       const ended = new AbortController();
       void watch
         .until(name, (pod) => podFailure(pod) ?? undefined, AbortSignal.any([ended.signal]))
@@ -182,6 +185,14 @@ class CreatedKubernetesRuntime implements Runtime {
     const watch = new PodWatch({ config, api: this.#api, namespace, labelSelector: `${ownerLabel}=${labelOf(owner)}` });
     this.#watches.set(owner, watch);
     return watch;
+  }
+
+  /** The Secret belongs to the pod, so it can't exist before it. The kubelet reads it for each step's container. */
+  async #putPullSecret(pod: V1Pod, { registryAuth }: SandboxPlan): Promise<void> {
+    const { namespace } = this.#options;
+    const name = pullSecretName(pod.metadata?.name ?? "", registryAuth);
+    if (name === null || registryAuth === undefined) return;
+    await this.#api.createNamespacedSecret({ namespace, body: makePullSecret(name, pod, registryAuth) });
   }
 
   /** One policy for all pods without a network. It exists before the first of them. */

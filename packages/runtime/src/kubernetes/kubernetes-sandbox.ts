@@ -25,6 +25,7 @@ import { runGuestStep } from "../microvm/guest/run-guest-step.ts";
 import type { GuestStep } from "../microvm/guest/step-spec.ts";
 import { walkGuestTree } from "../microvm/guest/walk-guest-tree.ts";
 import { putGuestFiles, workspacePath } from "../microvm/put-guest-files.ts";
+import { credentialsProblem } from "./pull-secret.ts";
 import type { Slot, StepSlots } from "./step-slots.ts";
 
 export interface KubernetesSandboxParts {
@@ -64,7 +65,7 @@ export class KubernetesSandbox implements Sandbox {
   async prepareImage(image: string, { signal }: Parameters<Sandbox["prepareImage"]>[1]): Promise<void> {
     signal.throwIfAborted();
     this.#calls.require("prepareImage", ["running"]);
-    refuseHostImage(image);
+    this.#admit(image);
     await this.#explained(async () => void (await this.#parts.slots.prepare(image, this.#untilEnd(signal))));
   }
 
@@ -73,7 +74,7 @@ export class KubernetesSandbox implements Sandbox {
     using _ = this.#calls.begin("runStep", ["running"]);
     checkStep(step);
     checkEnvironment(step.env);
-    refuseHostImage(step.image);
+    this.#admit(step.image);
     const signal = this.#untilEnd(options.signal);
     return await this.#explained(async () => {
       const slot = await this.#parts.slots.take(step.image, signal);
@@ -244,6 +245,12 @@ export class KubernetesSandbox implements Sandbox {
       upperBytes: null,
       docker: false,
     };
+  }
+
+  #admit(image: string): void {
+    refuseHostImage(image);
+    const problem = credentialsProblem(image, this.#parts.plan.registryAuth);
+    if (problem) throw problem;
   }
 
   async #explained<T>(work: () => Promise<T>): Promise<T> {

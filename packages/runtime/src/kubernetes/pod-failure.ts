@@ -1,6 +1,10 @@
 import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
 import { imageInvalid, imageUnavailable, imageUnusable, refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
 
+/** What registries answer about an image that does not exist, or that these credentials may not read. */
+const unreadable =
+  /not found|manifest unknown|does not exist|repository .* denied|insufficient_scope|authorization failed|401 unauthorized|403 forbidden/i;
+
 /** Why a step's container can't start, as an error for the job. `null`: it may still start. */
 export function stepContainerFailure(status: V1ContainerStatus | undefined, image: string): Error | null {
   const { waiting, terminated } = status?.state ?? {};
@@ -33,7 +37,7 @@ export function stepContainerFailure(status: V1ContainerStatus | undefined, imag
 }
 
 function pullFailure(image: string, message: string): Error {
-  const isUnknown = /not found|manifest unknown|does not exist|repository .* denied|insufficient_scope/i.test(message);
+  const isUnknown = unreadable.test(message);
   if (isUnknown) return imageInvalid(image, "does not exist, or may not be read", message);
   if (/no match for platform/i.test(message)) return imageInvalid(image, "is not built for this node", message);
   return imageUnavailable(image, message, "Check that the cluster's nodes can reach the registry.");

@@ -10,11 +10,19 @@ import type { SandboxPlan } from "../contract/sandbox-plan.ts";
 import { defaultCapabilities } from "../isolation/hardening.ts";
 import { agentContainer } from "./connect-agent.ts";
 import { egressLabel, labelOf, ownerLabel, podName, sandboxAnnotation, sandboxLabel } from "./pod-names.ts";
+import { pullSecretName } from "./pull-secret.ts";
+
+export type PodPullPolicy = "Always" | "IfNotPresent" | "Never";
 
 export interface PodOptions {
   /** Image of the agent, from which only `/agent` is used. */
   readonly agentImage: string;
-  readonly pullPolicy: "Always" | "IfNotPresent" | "Never";
+  readonly pullPolicy: PodPullPolicy;
+  /**
+   * When the images of steps are pulled. With `IfNotPresent` a node gives an image that was pulled with one job's
+   * credentials to all jobs. Default: {@link pullPolicy}.
+   */
+  readonly stepPullPolicy?: PodPullPolicy;
   /**
    * `restricted`: all steps run as this user, whatever their image says. `image`: steps run as their image's user, with
    * the capabilities of a plain container. That passes the baseline standard.
@@ -39,6 +47,8 @@ const workspaceMount: V1VolumeMount = { name: "workspace", mountPath: "/run/airl
 export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
   const { limits } = plan;
   const { requests = limits } = options;
+  const name = podName(plan);
+  const pullSecret = pullSecretName(name, plan.registryAuth);
   const agent: V1Container = {
     name: agentContainer,
     image: options.agentImage,
@@ -57,7 +67,7 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
   const inMemory = (size: number) => ({ medium: "Memory", sizeLimit: String(size) });
   return {
     metadata: {
-      name: podName(plan),
+      name,
       labels: {
         [ownerLabel]: labelOf(plan.owner),
         [sandboxLabel]: labelOf(plan.id),
@@ -69,10 +79,11 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
       restartPolicy: "Never",
       automountServiceAccountToken: false,
       enableServiceLinks: false,
+      ...(pullSecret === null ? {} : { imagePullSecrets: [{ name: pullSecret }] }),
       terminationGracePeriodSeconds: 1,
       // Programs look up their own host name, also without a network.
-      hostname: podName(plan).slice(0, 63),
-      hostAliases: [{ ip: "127.0.0.1", hostnames: [podName(plan).slice(0, 63)] }],
+      hostname: name.slice(0, 63),
+      hostAliases: [{ ip: "127.0.0.1", hostnames: [name.slice(0, 63)] }],
       dnsPolicy: "None",
       dnsConfig: { nameservers: ["127.0.0.1"] },
       securityContext: {
@@ -112,7 +123,7 @@ export function makeStepContainer(
   return {
     name,
     image,
-    imagePullPolicy: options.pullPolicy,
+    imagePullPolicy: options.stepPullPolicy ?? options.pullPolicy,
     command: ["/.airlock/agent", "step", token],
     workingDir: "/",
     securityContext: stepContext(options),

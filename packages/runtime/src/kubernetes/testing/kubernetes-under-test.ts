@@ -23,6 +23,12 @@ import type { PodOptions } from "../pod-spec.ts";
 
 const buildMs = 120_000;
 
+export interface RuntimeChanges {
+  /** Address of the API server, if it is not the cluster's own. */
+  readonly server?: string;
+  readonly pods?: Partial<PodOptions>;
+}
+
 export interface TestNamespace extends AsyncDisposable {
   readonly cluster: ClusterAccess;
   readonly name: string;
@@ -30,8 +36,7 @@ export interface TestNamespace extends AsyncDisposable {
   readonly run: string;
   /** Adds an image to the node and returns its reference. */
   load(image: FixtureImage, name: string): Promise<string>;
-  /** @param server Address of the API server, if it is not the cluster's own. */
-  createRuntime(server?: string): Runtime;
+  createRuntime(changes?: RuntimeChanges): Runtime;
 }
 
 /** A namespace of the run's cluster that enforces a Pod Security Standard, and a runtime that fits it. */
@@ -62,7 +67,7 @@ export async function openTestNamespace(
     name,
     run,
     load,
-    createRuntime: (server) => {
+    createRuntime: ({ server, pods = {} } = {}) => {
       const config = new KubeConfig();
       config.loadFromFile(cluster.kubeconfigPath);
       if (server !== undefined) config.clusters = config.clusters.map((each) => ({ ...each, server }));
@@ -71,7 +76,7 @@ export async function openTestNamespace(
       return createKubernetesRuntime({
         config,
         namespace: name,
-        pods: { agentImage, pullPolicy: "IfNotPresent", user, abandonSeconds: 300, requests },
+        pods: { agentImage, pullPolicy: "IfNotPresent", user, abandonSeconds: 300, requests, ...pods },
         unenforcedLimits: "none",
       });
     },
