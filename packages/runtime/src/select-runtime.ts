@@ -5,15 +5,18 @@ import type { Abortable, Runtime } from "./contract/index.ts";
 import { EngineClient } from "./docker/engine-client.ts";
 import { createDockerRuntime, type DockerRuntimeOptions, defaultDockerHost } from "./docker/index.ts";
 import { findOnSystemPath } from "./host/find-program.ts";
+import type { ClusterOptions } from "./kubernetes/index.ts";
 import { type OpenMicrovmOptions, openMicrovmRuntime } from "./microvm/index.ts";
 import { createOciRuntime, type OciRuntimeOptions } from "./oci/index.ts";
 
 export interface RuntimeChoice {
   /** `auto` prefers a Docker engine that answers, then an OCI runtime that is installed. */
-  readonly kind: "docker" | "oci" | "microvm" | "auto";
+  readonly kind: "docker" | "oci" | "microvm" | "kubernetes" | "auto";
   readonly docker: DockerRuntimeOptions;
   readonly oci: OciRuntimeOptions;
   readonly microvm: OpenMicrovmOptions;
+  /** `null` when the executor has no settings for Kubernetes. */
+  readonly kubernetes: ClusterOptions | null;
 }
 
 const pingTimeoutMs = 2_000;
@@ -23,10 +26,16 @@ const pingTimeoutMs = 2_000;
  * @throws {AirlockError} whose hint is the one command to type, when `auto` finds none.
  */
 export async function selectRuntime(choice: RuntimeChoice, { signal }: Abortable): Promise<Runtime> {
-  const { kind, docker, oci, microvm } = choice;
+  const { kind, docker, oci, microvm, kubernetes } = choice;
   if (kind === "docker") return createDockerRuntime(docker);
   if (kind === "oci") return createOciRuntime(oci);
   if (kind === "microvm") return openMicrovmRuntime(microvm);
+  if (kind === "kubernetes") {
+    if (kubernetes === null) throw new Error("the choice has no settings for Kubernetes");
+    // The client library needs 20 MB of memory, which other runtimes don't pay.
+    const { openKubernetesRuntime } = await import("./kubernetes/index.ts");
+    return openKubernetesRuntime(kubernetes);
+  }
   if (await answers(docker.host ?? defaultDockerHost, signal)) return createDockerRuntime(docker);
   signal.throwIfAborted();
   if (!(await isInstalled(oci.runtimePath))) {

@@ -36,6 +36,11 @@ export interface SandboxPlan {
    * step are reported before its `runStep` settles. Default: not reported.
    */
   readonly onEgressDenied?: (denial: EgressDenial) => void;
+  /**
+   * Called with a sentence when the sandbox waits for something that the executor does not control, e.g. a node with
+   * room. Default: not reported.
+   */
+  readonly onWait?: (reason: string) => void;
 }
 
 /** Settings of the administrator for the Docker daemon of a sandbox. Steps can read them, so they hold no credentials. */

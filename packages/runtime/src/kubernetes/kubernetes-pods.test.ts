@@ -4,6 +4,7 @@ import {
   clusterHookMs,
   describeWithEngines,
   kubectl,
+  openWorkplace,
   type PrivateRegistry,
   pushImage,
   startPrivateRegistry,
@@ -11,7 +12,9 @@ import {
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { RegistryCredentials, Runtime, Sandbox, SandboxPlan } from "../contract/index.ts";
-import { openTestNamespace, type TestNamespace } from "./testing/kubernetes-under-test.ts";
+import { defaultImagePolicy } from "../images/policy/image-policy.ts";
+import { parseImagePattern } from "../images/reference/image-pattern.ts";
+import { openTestNamespace, type RuntimeChanges, type TestNamespace } from "./testing/kubernetes-under-test.ts";
 
 const uid = 1_234_567;
 const signal = new AbortController().signal;
@@ -84,5 +87,127 @@ describeWithEngines(["kubernetes", "registry"], "private images in Kubernetes", 
     expect(refused).toMatchObject({ reason: "image-invalid" });
     expect(JSON.stringify(refused)).not.toContain(wrong.password);
     await expect(prepare(token)).rejects.toMatchObject({ reason: "policy" });
+  });
+});
+
+describeWithEngines(["kubernetes"], "the pods of the Kubernetes runtime", () => {
+  let image: string;
+  beforeAll(async () => {
+    stack = new AsyncDisposableStack();
+    namespace = stack.use(await openTestNamespace("restricted", { kind: "restricted", uid, gid: uid }));
+    image = await namespace.load(await busyboxImage(), "shell");
+  }, clusterHookMs);
+  afterAll(() => stack?.disposeAsync());
+
+  function open(changes: RuntimeChanges = {}): Runtime {
+    const runtime = namespace.createRuntime(changes);
+    stack.defer(() => runtime.close());
+    return runtime;
+  }
+
+  it("have the administrator's settings, and pass the restricted standard", async () => {
+    const node = await kubectl(namespace.cluster, "get", "nodes", "-o", "jsonpath={.items[0].metadata.name}");
+    await inNamespace("create", "serviceaccount", "jobs");
+    await inNamespace("create", "configmap", "tools", "--from-literal=greeting=hello");
+    const runtime = open({
+      pods: {
+        requests: { cpus: 64, memoryBytes: 1e6 },
+        fsGroup: 4321,
+        serviceAccount: "jobs",
+        annotations: { "example.com/team": "a b" },
+        placement: {
+          nodeName: node,
+          nodeSelector: { "kubernetes.io/os": "linux" },
+          nodeTerm: { matchExpressions: [{ key: "kubernetes.io/arch", operator: "Exists" }] },
+          podAntiAffinity: [
+            { topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: { "app.kubernetes.io/name": "x" } } },
+          ],
+          tolerations: [{ key: "jobs", operator: "Exists", effect: "NoSchedule" }],
+          priorityClass: "system-node-critical",
+        },
+        volumes: [{ name: "greeting", configMap: { name: "tools" } }],
+        volumeMounts: [{ name: "greeting", mountPath: "/opt/greeting", readOnly: true }],
+      },
+    });
+
+    await using place = await openWorkplace(runtime, { owner: "settings", image });
+    const { stdout } = await place.run("cat /opt/greeting/greeting; echo; stat -c %g /data; ls /var/run/secrets");
+    const [pod] = JSON.parse(await inNamespace("get", "pods", "-o", "json")).items;
+
+    expect(stdout).toBe("hello\n4321\n");
+    expect(pod.metadata.annotations["example.com/team"]).toBe("a b");
+    expect(pod.spec).toMatchObject({ serviceAccountName: "jobs", priorityClassName: "system-node-critical" });
+    expect(pod.spec.tolerations).toContainEqual({ key: "jobs", operator: "Exists", effect: "NoSchedule" });
+    expect(pod.spec.affinity).toEqual({
+      nodeAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: {
+          nodeSelectorTerms: [
+            {
+              matchExpressions: [{ key: "kubernetes.io/arch", operator: "Exists" }],
+              matchFields: [{ key: "metadata.name", operator: "In", values: [node] }],
+            },
+          ],
+        },
+      },
+      podAntiAffinity: {
+        requiredDuringSchedulingIgnoredDuringExecution: [
+          { topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: { "app.kubernetes.io/name": "x" } } },
+        ],
+      },
+    });
+    const { limits, requests } = pod.spec.containers[0].resources;
+    expect(requests.cpu).toBe(limits.cpu);
+    expect(Number(requests.memory)).toBeLessThan(30e6);
+  });
+
+  it.each([
+    ["no node fits", { requests: {} }, { cpus: 64, memoryBytes: 128e6, pids: 100 }, /Insufficient cpu/],
+    [
+      "a claim never binds",
+      { workspaceClaim: { bytes: 1e6 } },
+      { cpus: 0.5, memoryBytes: 128e6, pids: 100 },
+      /unbound|persistentvolumeclaim/i,
+    ],
+  ])("say within seconds why they wait if %s, and are given up", async (_, pods, limits, expected) => {
+    const runtime = open({ pods, schedulingMs: 4_000 });
+    const reasons: string[] = [];
+
+    const refused = create(runtime, { limits, onWait: (reason) => void reasons.push(reason) });
+
+    await expect(refused).rejects.toMatchObject({ reason: "runtime", message: expect.stringMatching(expected) });
+    expect(reasons).toContainEqual(expect.stringMatching(expected));
+    await expect
+      .poll(() => inNamespace("get", "pods,persistentvolumeclaims", "-o", "name"), { timeout: 20_000 })
+      .toBe("");
+  });
+
+  it("name the quota that is used up, and what else admission refuses", async () => {
+    await inNamespace("create", "quota", "small", "--hard=pods=0");
+    try {
+      await expect(create(open())).rejects.toMatchObject({
+        message: expect.stringContaining("exceeded quota: small"),
+        hint: expect.stringContaining("ResourceQuota"),
+      });
+    } finally {
+      await inNamespace("delete", "quota", "small");
+    }
+    await expect(create(open({ pods: { user: { kind: "image" } } }))).rejects.toMatchObject({
+      message: expect.stringContaining("violates PodSecurity"),
+      hint: expect.stringContaining("EXECUTOR_KUBERNETES_POD_SECURITY"),
+    });
+    await expect(create(open({ pods: { placement: { runtimeClass: "missing" } } }))).rejects.toMatchObject({
+      message: expect.stringContaining('RuntimeClass "missing" not found'),
+      hint: expect.stringContaining("EXECUTOR_KUBERNETES_RUNTIME_CLASS"),
+    });
+  });
+
+  it("refuse images that the administrator does not allow", async () => {
+    const images = { ...defaultImagePolicy, denied: [parseImagePattern("localhost/*")] };
+    await using sandbox = await create(open({ images }));
+
+    await expect(sandbox.prepareImage(image, { signal, progress: () => {} })).rejects.toMatchObject({
+      reason: "policy",
+      message: expect.stringContaining("EXECUTOR_DENIED_IMAGES"),
+    });
   });
 });

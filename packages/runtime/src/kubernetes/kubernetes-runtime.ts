@@ -15,30 +15,38 @@ import {
   type SandboxPlan,
 } from "../contract/index.ts";
 import { refuseUnenforcedLimits, type UnenforcedLimits } from "../contract/unenforced-limits.ts";
+import { defaultImagePolicy, type ImagePolicy } from "../images/policy/image-policy.ts";
 import { processLimits } from "../isolation/process-limits.ts";
 import { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { putGuestFiles } from "../microvm/put-guest-files.ts";
 import { AgentSession } from "./agent-session.ts";
+import { podRefused, statusOf } from "./api-failure.ts";
 import { connectAgent } from "./connect-agent.ts";
 import { KubernetesSandbox } from "./kubernetes-sandbox.ts";
 import { podFailure } from "./pod-failure.ts";
 import { labelOf, ownerLabel, podName, sandboxAnnotation } from "./pod-names.ts";
-import { makePod, type PodOptions } from "./pod-spec.ts";
+import { makePod } from "./pod-spec.ts";
+import type { PodOptions } from "./pod-options.ts";
 import { PodWatch } from "./pod-watch.ts";
 import { makePullSecret, pullSecretName } from "./pull-secret.ts";
 import { putCheckout } from "./put-checkout.ts";
+import { scheduled } from "./scheduled.ts";
 import { StepSlots } from "./step-slots.ts";
 
 export interface KubernetesRuntimeOptions {
   readonly config: KubeConfig;
   readonly namespace: string;
   readonly pods: PodOptions;
+  /** How long a pod may wait for a node. Default: 2 minutes. */
+  readonly schedulingMs?: number;
+  /** Which images jobs may use. Default: all. */
+  readonly images?: ImagePolicy;
   /** What happens to jobs whose limit of processes the cluster does not enforce. */
   readonly unenforcedLimits: UnenforcedLimits;
 }
 
 const limitsProblem =
-  "Kubernetes has no limit for the processes of a pod; the kubelet's podPidsLimit applies to each one.";
+  "Kubernetes has no limit for the processes of one pod. Set podPidsLimit of the kubelets, and EXECUTOR_UNENFORCED_LIMITS=none.";
 const startMs = 120_000;
 const silentMs = 600_000;
 
@@ -100,7 +108,7 @@ class CreatedKubernetesRuntime implements Runtime {
       await this.#denyEgress(plan.owner);
       const watch = this.#watchOf(plan.owner);
       const name = podName(plan);
-      const pod = await this.#api.createNamespacedPod({ namespace, body: makePod(plan, pods) });
+      const pod = await this.#createPod(plan);
       watch.add(pod);
       let stopped = false;
       undo.defer(() => this.#delete(name, watch, { force: stopped }));
@@ -113,6 +121,11 @@ class CreatedKubernetesRuntime implements Runtime {
           () => {},
         );
       undo.defer(() => ended.abort(runtimeFailed("the sandbox is disposed")));
+      await scheduled(watch, name, {
+        timeoutMs: this.#options.schedulingMs ?? startMs,
+        signal: AbortSignal.any([signal, ended.signal]),
+        onWait: plan.onWait,
+      });
       const starting = AbortSignal.any([signal, ended.signal, AbortSignal.timeout(startMs)]);
       await watch.until(name, (pod) => (pod?.status?.phase === "Running" ? true : undefined), starting);
       const session = new AgentSession({
@@ -133,6 +146,7 @@ class CreatedKubernetesRuntime implements Runtime {
         plan,
         agent,
         slots,
+        images: this.#options.images ?? defaultImagePolicy,
         processLimits: await processLimits(),
         ended: ended.signal,
         release: async (hasStopped) => {
@@ -187,6 +201,15 @@ class CreatedKubernetesRuntime implements Runtime {
     return watch;
   }
 
+  async #createPod(plan: SandboxPlan): Promise<V1Pod> {
+    const { namespace, pods } = this.#options;
+    try {
+      return await this.#api.createNamespacedPod({ namespace, body: makePod(plan, pods) });
+    } catch (error) {
+      throw podRefused(error);
+    }
+  }
+
   /** The Secret belongs to the pod, so it can't exist before it. The kubelet reads it for each step's container. */
   async #putPullSecret(pod: V1Pod, { registryAuth }: SandboxPlan): Promise<void> {
     const { namespace } = this.#options;
@@ -219,7 +242,7 @@ class CreatedKubernetesRuntime implements Runtime {
     try {
       await this.#networks.createNamespacedNetworkPolicy({ namespace, body });
     } catch (error) {
-      if (codeOf(error) !== 409) throw error;
+      if (statusOf(error) !== 409) throw error;
     }
   }
 
@@ -232,13 +255,9 @@ class CreatedKubernetesRuntime implements Runtime {
     try {
       await this.#api.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: force ? 0 : 1 });
     } catch (error) {
-      if (codeOf(error) === 404) return;
+      if (statusOf(error) === 404) return;
       throw error;
     }
     await watch.until(name, (pod) => (pod === null ? true : undefined), AbortSignal.timeout(60_000));
   }
-}
-
-function codeOf(error: unknown): number | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
 }

@@ -18,6 +18,7 @@ import {
   type WorkspaceFile,
 } from "../contract/index.ts";
 import { hostImageName } from "../host/host-root.ts";
+import { admitImage, type ImagePolicy } from "../images/policy/image-policy.ts";
 import type { ProcessLimits } from "../isolation/process-limits.ts";
 import type { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { GuestCallError } from "../microvm/guest/guest-call-error.ts";
@@ -33,6 +34,7 @@ export interface KubernetesSandboxParts {
   /** The pod's agent. The workspace has its files. */
   readonly agent: GuestAgent;
   readonly slots: StepSlots;
+  readonly images: ImagePolicy;
   readonly processLimits: ProcessLimits;
   /** Aborted with the reason when the pod has ended. */
   readonly ended: AbortSignal;
@@ -249,6 +251,7 @@ export class KubernetesSandbox implements Sandbox {
 
   #admit(image: string): void {
     refuseHostImage(image);
+    admitImage(image, this.#parts.images);
     const problem = credentialsProblem(image, this.#parts.plan.registryAuth);
     if (problem) throw problem;
   }

@@ -1,40 +1,19 @@
 import type {
+  V1Affinity,
   V1Container,
   V1EphemeralContainer,
   V1Pod,
   V1SecurityContext,
+  V1Volume,
   V1VolumeMount,
 } from "@kubernetes/client-node";
 import { shmSize } from "../contract/check-limits.ts";
-import type { SandboxPlan } from "../contract/sandbox-plan.ts";
+import type { SandboxLimits, SandboxPlan } from "../contract/sandbox-plan.ts";
 import { defaultCapabilities } from "../isolation/hardening.ts";
 import { agentContainer } from "./connect-agent.ts";
 import { egressLabel, labelOf, ownerLabel, podName, sandboxAnnotation, sandboxLabel } from "./pod-names.ts";
+import type { PodOptions, PodPlacement } from "./pod-options.ts";
 import { pullSecretName } from "./pull-secret.ts";
-
-export type PodPullPolicy = "Always" | "IfNotPresent" | "Never";
-
-export interface PodOptions {
-  /** Image of the agent, from which only `/agent` is used. */
-  readonly agentImage: string;
-  readonly pullPolicy: PodPullPolicy;
-  /**
-   * When the images of steps are pulled. With `IfNotPresent` a node gives an image that was pulled with one job's
-   * credentials to all jobs. Default: {@link pullPolicy}.
-   */
-  readonly stepPullPolicy?: PodPullPolicy;
-  /**
-   * `restricted`: all steps run as this user, whatever their image says. `image`: steps run as their image's user, with
-   * the capabilities of a plain container. That passes the baseline standard.
-   */
-  readonly user:
-    | { readonly kind: "restricted"; readonly uid: number; readonly gid: number }
-    | { readonly kind: "image" };
-  /** What the scheduler reserves for a pod. Default: the job's limits. */
-  readonly requests?: { readonly cpus: number; readonly memoryBytes: number };
-  /** How long a pod outlives its executor. */
-  readonly abandonSeconds: number;
-}
 
 const mebibyte = 2 ** 20;
 /** What the agent and the pod's sandbox need beside the job. */
@@ -46,16 +25,18 @@ const workspaceMount: V1VolumeMount = { name: "workspace", mountPath: "/run/airl
 /** The pod of one sandbox. Its steps are added later, as ephemeral containers. */
 export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
   const { limits } = plan;
-  const { requests = limits } = options;
+  const { placement = {}, serviceAccount } = options;
   const name = podName(plan);
-  const pullSecret = pullSecretName(name, plan.registryAuth);
+  const ownSecret = pullSecretName(name, plan.registryAuth);
+  // The kubelet tries the job's own credentials first.
+  const pullSecrets = [...(ownSecret === null ? [] : [ownSecret]), ...(options.imagePullSecrets ?? [])];
   const agent: V1Container = {
     name: agentContainer,
     image: options.agentImage,
     imagePullPolicy: options.pullPolicy,
     command: ["/agent", "serve", String(options.abandonSeconds)],
     // The limits of the pod's only ordinary container are those of the pod, and so of all its steps together.
-    resources: { limits: amounts(limits), requests: amounts(requests) },
+    resources: { limits: amounts(limits), requests: amounts(requestsOf(limits, options)) },
     securityContext: agentContext(options),
     volumeMounts: [
       workspaceMount,
@@ -65,6 +46,8 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
     ],
   };
   const inMemory = (size: number) => ({ medium: "Memory", sizeLimit: String(size) });
+  const { nodeSelector, tolerations, priorityClass, runtimeClass } = placement;
+  const affinity = affinityOf(placement);
   return {
     metadata: {
       name,
@@ -73,13 +56,19 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
         [sandboxLabel]: labelOf(plan.id),
         [egressLabel]: plan.egress.kind,
       },
-      annotations: { [sandboxAnnotation]: plan.id },
+      annotations: { ...options.annotations, [sandboxAnnotation]: plan.id },
     },
     spec: {
       restartPolicy: "Never",
       automountServiceAccountToken: false,
+      ...(serviceAccount === undefined ? {} : { serviceAccountName: serviceAccount }),
       enableServiceLinks: false,
-      ...(pullSecret === null ? {} : { imagePullSecrets: [{ name: pullSecret }] }),
+      ...(pullSecrets.length === 0 ? {} : { imagePullSecrets: pullSecrets.map((secret) => ({ name: secret })) }),
+      ...(nodeSelector === undefined ? {} : { nodeSelector: { ...nodeSelector } }),
+      ...(tolerations === undefined ? {} : { tolerations: [...tolerations] }),
+      ...(affinity === undefined ? {} : { affinity }),
+      ...(priorityClass === undefined ? {} : { priorityClassName: priorityClass }),
+      ...(runtimeClass === undefined ? {} : { runtimeClassName: runtimeClass }),
       terminationGracePeriodSeconds: 1,
       // Programs look up their own host name, also without a network.
       hostname: name.slice(0, 63),
@@ -89,30 +78,76 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
       securityContext: {
         seccompProfile: { type: "RuntimeDefault" },
         sysctls: [{ name: "net.ipv4.ip_unprivileged_port_start", value: "0" }],
-        ...(options.user.kind === "restricted"
-          ? {
-              runAsNonRoot: true,
-              runAsUser: options.user.uid,
-              runAsGroup: options.user.gid,
-              fsGroup: options.user.gid,
-            }
-          : {}),
+        ...userOf(options),
       },
       containers: [agent],
       volumes: [
-        { name: "workspace", emptyDir: limits.diskBytes === undefined ? {} : { sizeLimit: String(limits.diskBytes) } },
+        workspaceVolume(limits, options),
         // Secrets are among these files, so they are never on a disk.
         { name: "files", emptyDir: inMemory(64 * mebibyte) },
         { name: "tools", emptyDir: inMemory(mebibyte) },
         { name: "control", emptyDir: inMemory(mebibyte) },
         { name: "shm", emptyDir: inMemory(shmSize(limits)) },
+        ...(options.volumes ?? []),
       ],
     },
   };
 }
 
-function amounts({ cpus, memoryBytes }: { readonly cpus: number; readonly memoryBytes: number }) {
-  return { cpu: `${Math.round(cpus * 1000) + agentMillicores}m`, memory: String(memoryBytes + agentBytes) };
+/** The API server refuses requests above the limits. */
+function requestsOf(limits: SandboxLimits, { requests = {} }: PodOptions) {
+  return {
+    cpus: Math.min(requests.cpus ?? limits.cpus, limits.cpus),
+    memoryBytes: Math.min(requests.memoryBytes ?? limits.memoryBytes, limits.memoryBytes),
+  };
+}
+
+function userOf({ user, fsGroup }: PodOptions) {
+  const ofGroup = fsGroup === undefined ? {} : { fsGroup };
+  if (user.kind === "image") return ofGroup;
+  return { runAsNonRoot: true, runAsUser: user.uid, runAsGroup: user.gid, fsGroup: user.gid, ...ofGroup };
+}
+
+function workspaceVolume({ diskBytes }: SandboxLimits, { workspaceClaim: claim }: PodOptions): V1Volume {
+  const name = workspaceMount.name;
+  if (claim === undefined)
+    return { name, emptyDir: diskBytes === undefined ? {} : { sizeLimit: String(diskBytes) } };
+  const spec = {
+    accessModes: ["ReadWriteOnce"],
+    resources: { requests: { storage: String(Math.ceil(claim.bytes)) } },
+    ...(claim.storageClass === undefined ? {} : { storageClassName: claim.storageClass }),
+  };
+  // Kubernetes makes the claim with the pod, and deletes it with the pod.
+  return { name, ephemeral: { volumeClaimTemplate: { spec } } };
+}
+
+/** Has only the parts that are set: an empty term of pods is invalid. */
+function affinityOf({ nodeName, nodeTerm, podAffinity, podAntiAffinity }: PodPlacement): V1Affinity | undefined {
+  // A pod with `nodeName` passes the scheduler by, and fails on a full node instead of waiting.
+  const ofName = nodeName === undefined ? [] : [{ key: "metadata.name", operator: "In", values: [nodeName] }];
+  const matchFields = [...(nodeTerm?.matchFields ?? []), ...ofName];
+  const matchExpressions = nodeTerm?.matchExpressions ?? [];
+  const term = {
+    ...(matchExpressions.length === 0 ? {} : { matchExpressions }),
+    ...(matchFields.length === 0 ? {} : { matchFields }),
+  };
+  const hasTerm = Object.keys(term).length > 0;
+  const affinity: V1Affinity = {
+    ...(hasTerm
+      ? { nodeAffinity: { requiredDuringSchedulingIgnoredDuringExecution: { nodeSelectorTerms: [term] } } }
+      : {}),
+    ...(podAffinity?.length
+      ? { podAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [...podAffinity] } }
+      : {}),
+    ...(podAntiAffinity?.length
+      ? { podAntiAffinity: { requiredDuringSchedulingIgnoredDuringExecution: [...podAntiAffinity] } }
+      : {}),
+  };
+  return Object.keys(affinity).length > 0 ? affinity : undefined;
+}
+
+function amounts({ cpus, memoryBytes }: Pick<SandboxLimits, "cpus" | "memoryBytes">) {
+  return { cpu: `${Math.round(cpus * 1000) + agentMillicores}m`, memory: String(Math.ceil(memoryBytes) + agentBytes) };
 }
 
 /** The container of one step. It waits for the agent's order. */
@@ -132,6 +167,7 @@ export function makeStepContainer(
       { name: "files", mountPath: "/airlock", readOnly: true },
       { name: "tools", mountPath: "/.airlock", readOnly: true },
       { name: "shm", mountPath: "/dev/shm" },
+      ...(options.volumeMounts ?? []),
     ],
   };
 }

@@ -5,7 +5,8 @@ import type { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { GuestCallError } from "../microvm/guest/guest-call-error.ts";
 import { PayloadWriter } from "../microvm/guest/payload-writer.ts";
 import { podFailure, stepContainerFailure } from "./pod-failure.ts";
-import { makeStepContainer, type PodOptions } from "./pod-spec.ts";
+import type { PodOptions } from "./pod-options.ts";
+import { makeStepContainer } from "./pod-spec.ts";
 import type { PodWatch } from "./pod-watch.ts";
 
 export interface SlotParts {

@@ -17,9 +17,10 @@ import {
 } from "@airlock/test-kit";
 import { KubeConfig } from "@kubernetes/client-node";
 import type { Runtime } from "../../contract/runtime.ts";
+import type { ImagePolicy } from "../../images/policy/image-policy.ts";
 import { buildPodAgent } from "../build-pod-agent.ts";
 import { createKubernetesRuntime } from "../kubernetes-runtime.ts";
-import type { PodOptions } from "../pod-spec.ts";
+import type { PodOptions } from "../pod-options.ts";
 
 const buildMs = 120_000;
 
@@ -27,6 +28,8 @@ export interface RuntimeChanges {
   /** Address of the API server, if it is not the cluster's own. */
   readonly server?: string;
   readonly pods?: Partial<PodOptions>;
+  readonly schedulingMs?: number;
+  readonly images?: ImagePolicy;
 }
 
 export interface TestNamespace extends AsyncDisposable {
@@ -67,7 +70,7 @@ export async function openTestNamespace(
     name,
     run,
     load,
-    createRuntime: ({ server, pods = {} } = {}) => {
+    createRuntime: ({ server, pods = {}, ...others } = {}) => {
       const config = new KubeConfig();
       config.loadFromFile(cluster.kubeconfigPath);
       if (server !== undefined) config.clusters = config.clusters.map((each) => ({ ...each, server }));
@@ -78,6 +81,7 @@ export async function openTestNamespace(
         namespace: name,
         pods: { agentImage, pullPolicy: "IfNotPresent", user, abandonSeconds: 300, requests, ...pods },
         unenforcedLimits: "none",
+        ...others,
       });
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
