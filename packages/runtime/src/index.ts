@@ -6,4 +6,5 @@ export type { ImagePolicy, PullPolicy } from "./images/policy/image-policy.ts";
 export { type ImagePattern, parseImagePattern } from "./images/reference/image-pattern.ts";
 export { canonicalRegistry } from "./images/reference/image-reference.ts";
 export * from "./isolation/hardening.ts";
+export { type PodVolume, reservedPaths, volumeSources } from "./kubernetes/pod-options.ts";
 export { maximumVmCpus } from "./microvm/monitor/maximum-vm-cpus.ts";

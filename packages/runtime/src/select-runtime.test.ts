@@ -14,7 +14,6 @@ async function select(kind: RuntimeChoice["kind"], host: string, runtimePath?: s
   const choice = {
     kind,
     microvm,
-    kubernetes: null,
     docker: { host, allowHostImage: false, workspaces },
     oci: runtimePath ? { ...oci, runtimePath } : oci,
   };

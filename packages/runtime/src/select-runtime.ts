@@ -15,8 +15,8 @@ export interface RuntimeChoice {
   readonly docker: DockerRuntimeOptions;
   readonly oci: OciRuntimeOptions;
   readonly microvm: OpenMicrovmOptions;
-  /** `null` when the executor has no settings for Kubernetes. */
-  readonly kubernetes: ClusterOptions | null;
+  /** Required for `kubernetes`. */
+  readonly kubernetes?: ClusterOptions;
 }
 
 const pingTimeoutMs = 2_000;
@@ -31,8 +31,8 @@ export async function selectRuntime(choice: RuntimeChoice, { signal }: Abortable
   if (kind === "oci") return createOciRuntime(oci);
   if (kind === "microvm") return openMicrovmRuntime(microvm);
   if (kind === "kubernetes") {
-    if (kubernetes === null) throw new Error("the choice has no settings for Kubernetes");
-    // The client library needs 20 MB of memory, which other runtimes don't pay.
+    if (kubernetes === undefined) throw new Error("the choice has no settings for Kubernetes");
+    // The client library takes 90 MB of memory, which other runtimes don't pay.
     const { openKubernetesRuntime } = await import("./kubernetes/index.ts");
     return openKubernetesRuntime(kubernetes);
   }

@@ -2,6 +2,7 @@ import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { errorMessage } from "@airlock/job";
 import type { ImageOptions, Runtime } from "@airlock/runtime";
+import type { ClusterOptions } from "@airlock/runtime/kubernetes";
 import { type MicrovmRuntime, type OpenMicrovmOptions, openMicrovmRuntime } from "@airlock/runtime/microvm";
 import type { OciRuntimeOptions } from "@airlock/runtime/oci";
 import { selectRuntime } from "@airlock/runtime/select";
@@ -51,7 +52,19 @@ export async function createRuntime(
     signal,
     onProblem: (problem: unknown) => onProblem(`a virtual machine could not be prepared: ${errorMessage(problem)}`),
   };
-  return selectRuntime({ kind, docker, oci, microvm }, { signal });
+  return selectRuntime({ kind, docker, oci, microvm, kubernetes: kubernetesOptions(config) }, { signal });
+}
+
+export function kubernetesOptions({ runtime }: Config): ClusterOptions {
+  const { kubeconfig, namespace, schedulingMs, pods } = runtime.kubernetes;
+  return {
+    ...(kubeconfig === null ? {} : { kubeconfig }),
+    namespace,
+    schedulingMs,
+    pods,
+    images: runtime.images.policy,
+    unenforcedLimits: runtime.unenforcedLimits,
+  };
 }
 
 /**

@@ -1,3 +1,4 @@
+import { AirlockError } from "@airlock/job";
 import { openMicrovmRuntime } from "@airlock/runtime/microvm";
 import { createOciRuntime } from "@airlock/runtime/oci";
 import type { Config } from "../config/options.ts";
@@ -6,6 +7,12 @@ import { runtimeDir } from "./runtime-dir.ts";
 
 /** Adds the images of an archive to the store of the oci or microvm runtime and prints their references. */
 export async function loadImages(config: Config, file: string): Promise<number> {
+  if (config.runtime.kind === "kubernetes") {
+    throw new AirlockError("the kubernetes runtime has no store of images: the cluster's nodes pull them", {
+      code: "invalid-configuration",
+      hint: "Push the images to a registry, or import them on the nodes.",
+    });
+  }
   const runtime =
     config.runtime.kind === "microvm"
       ? await openMicrovmRuntime({ ...(await microvmOptions(config, runtimeDir(config))), choice: "installed" })

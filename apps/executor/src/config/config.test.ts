@@ -107,7 +107,6 @@ describe("the executor's configuration", () => {
         EXECUTOR_JOB_MEMORY: "lots",
         EXECUTOR_MAXIMUM_NUM_JOBS: "-1",
         EXECUTOR_QUEUE_POLL_INTERVAL: "1 second",
-        EXECUTOR_USE_KUBERNETES: "true",
         EXECUTOR_LABELS: "gpu",
         EXECUTOR_RUNTIME: "podman",
       });
@@ -120,7 +119,6 @@ describe("the executor's configuration", () => {
       "EXECUTOR_JOB_MEMORY",
       "EXECUTOR_MAXIMUM_NUM_JOBS",
       "EXECUTOR_QUEUE_POLL_INTERVAL",
-      "EXECUTOR_USE_KUBERNETES asks for Kubernetes",
       "EXECUTOR_LABELS",
       "EXECUTOR_RUNTIME must be",
     ]) {
@@ -332,8 +330,8 @@ describe("the executor's configuration", () => {
     });
 
     expect(notes).toEqual([
-      expect.stringContaining("EXECUTOR_KUBERNETES_NAMESPACE belongs to the Kubernetes runtime"),
       "EXECUTOR_RUNTIM is not a variable of this executor; did you mean EXECUTOR_RUNTIME?",
+      expect.stringContaining("EXECUTOR_KUBERNETES_NAMESPACE has no effect without EXECUTOR_RUNTIME=kubernetes"),
     ]);
   });
 
@@ -358,7 +356,7 @@ describe("the executor's configuration", () => {
       expect.objectContaining({
         name: "EXECUTOR_RUNTIME",
         default: "auto",
-        values: "`auto`, `docker`, `oci`, `microvm`",
+        values: "`auto`, `docker`, `oci`, `microvm`, `kubernetes`",
       }),
     );
   });

@@ -2,9 +2,10 @@ import { availableParallelism, homedir, totalmem } from "node:os";
 import { join, resolve } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { type Proxies, parseProxies } from "@airlock/proxy";
-import { maximumVmCpus } from "@airlock/runtime";
+import { defaultHardening, maximumVmCpus } from "@airlock/runtime";
 import type { z } from "zod";
 import { Environment } from "./environment.ts";
+import { kubernetesOptions, kubernetesProblems, prefersKubernetes, volumeProblems } from "./kubernetes-config.ts";
 import type { Config } from "./options.ts";
 import { judgeOtherVariables } from "./other-variables.ts";
 import { notesOnRuntime } from "./runtime-notes.ts";
@@ -34,11 +35,14 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   }
   const nameAsGiven = (name: string) => olderNameOf.get(name) ?? name;
   const others = judgeOtherVariables(Object.keys(given), [...Object.keys(Environment.shape), ...olderNames.keys()]);
+  const kind = kindOf(given);
   const parsed = Environment.safeParse(given);
   const problems = parsed.success
     ? []
     : parsed.error.issues.map((issue) => `${nameAsGiven(String(issue.path[0]))} ${issue.message}`);
   const { proxies, problems: proxyProblems } = parseProxies(given);
+  if (kind === "kubernetes") problems.push(...kubernetesProblems(given));
+  if (parsed.success) problems.push(...volumeProblems(parsed.data));
   problems.push(...problemsBetween(given, nameAsGiven), ...others.problems, ...proxyProblems);
   if (!parsed.success || problems.length > 0) {
     throw new AirlockError(`invalid configuration:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
@@ -46,7 +50,7 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
       hint: "Correct these environment variables and start the executor again.",
     });
   }
-  const config = split(parsed.data, proxies);
+  const config = split(parsed.data, proxies, given);
   return { ...config, notes: [...others.notes, ...notesOnRuntime(config.runtime.kind, given)] };
 }
 
@@ -71,7 +75,16 @@ function problemsBetween(
     problems.push("EXECUTOR_STEP_NO_PROXY is set, and EXECUTOR_STEP_PROXY names no proxy");
   }
   const { EXECUTOR_RUNTIME: runtime } = given;
-  if (isTrue(given.EXECUTOR_USE_FIRECRACKER) && (runtime === "docker" || runtime === "oci")) {
+  if (isTrue(given.EXECUTOR_USE_KUBERNETES) && isTrue(given.EXECUTOR_USE_FIRECRACKER)) {
+    problems.push("EXECUTOR_USE_KUBERNETES and EXECUTOR_USE_FIRECRACKER are both set: unset one of them");
+  }
+  if (isTrue(given.EXECUTOR_USE_KUBERNETES) && runtime !== undefined && !/^(?:auto|kubernetes)$/.test(runtime)) {
+    problems.push(`EXECUTOR_USE_KUBERNETES asks for pods, and EXECUTOR_RUNTIME for ${runtime}: unset one of them`);
+  }
+  if (
+    isTrue(given.EXECUTOR_USE_FIRECRACKER) &&
+    (runtime === "docker" || runtime === "oci" || runtime === "kubernetes")
+  ) {
     problems.push(
       `EXECUTOR_USE_FIRECRACKER asks for virtual machines, and EXECUTOR_RUNTIME for ${runtime}: unset one of them`,
     );
@@ -107,13 +120,31 @@ export function readDataDir({
   return resolve(given || defaultDataDir(stateHome || undefined));
 }
 
-function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, "notes"> {
+/** The runtime that these variables choose. */
+function kindOf(given: Readonly<Record<string, string | undefined>>): Config["runtime"]["kind"] {
+  if (isTrue(given.EXECUTOR_USE_FIRECRACKER)) return "microvm";
+  if (isTrue(given.EXECUTOR_USE_KUBERNETES)) return "kubernetes";
+  const parsed = Environment.shape.EXECUTOR_RUNTIME.safeParse(given.EXECUTOR_RUNTIME);
+  const kind = parsed.success ? parsed.data : "auto";
+  return kind === "auto" && prefersKubernetes(given) ? "kubernetes" : kind;
+}
+
+function split(
+  e: z.output<typeof Environment>,
+  proxies: Proxies,
+  given: Readonly<Record<string, string | undefined>>,
+): Omit<Config, "notes"> {
   const queues = e.EXECUTOR_QUEUE_NAMES ?? e.EXECUTOR_QUEUE_NAME ?? [];
-  const kind = e.EXECUTOR_USE_FIRECRACKER ? "microvm" : e.EXECUTOR_RUNTIME;
+  const kind = kindOf(given);
+  const isKubernetes = kind === "kubernetes";
   const cores = availableParallelism();
   const mostCpus = kind === "microvm" ? Math.min(cores, maximumVmCpus) : cores;
   const dataDir = readDataDir({ EXECUTOR_DATA_DIR: e.EXECUTOR_DATA_DIR, XDG_STATE_HOME: e.XDG_STATE_HOME });
-  const maximumRuntimeMs = e.EXECUTOR_MAXIMUM_RUNTIME_PER_JOB;
+  const deadlineMs = isKubernetes && e.KUBERNETES_JOB_DEADLINE ? e.KUBERNETES_JOB_DEADLINE * 1000 : Infinity;
+  const maximumRuntimeMs = Math.min(e.EXECUTOR_MAXIMUM_RUNTIME_PER_JOB, deadlineMs);
+  const limitCpus = (isKubernetes ? e.EXECUTOR_KUBERNETES_RESOURCE_LIMIT_CPU : undefined) ?? e.EXECUTOR_JOB_NUM_CPUS;
+  const limitMemory = (isKubernetes ? e.EXECUTOR_KUBERNETES_RESOURCE_LIMIT_MEMORY : undefined) ?? e.EXECUTOR_JOB_MEMORY;
+  const volumeSize = isKubernetes ? e.KUBERNETES_JOB_VOLUME_SIZE : undefined;
   return {
     dataDir,
     proxies,
@@ -135,12 +166,14 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
     job: {
       maximumRuntimeMs,
       // 0 means "no limit" in the protocol. A sandbox always has a limit, so 0 becomes the whole machine.
-      maximumCpus: e.EXECUTOR_JOB_NUM_CPUS === 0 ? mostCpus : e.EXECUTOR_JOB_NUM_CPUS,
-      machineCpus: cores,
-      maximumMemoryBytes: e.EXECUTOR_JOB_MEMORY === 0 ? totalmem() : e.EXECUTOR_JOB_MEMORY,
+      maximumCpus: limitCpus === 0 ? mostCpus : limitCpus,
+      // The cluster has other machines than this one.
+      machineCpus: isKubernetes ? Infinity : cores,
+      maximumMemoryBytes: limitMemory === 0 ? totalmem() : limitMemory,
       maximumPids: e.EXECUTOR_MAXIMUM_PIDS_PER_JOB,
       defaultShmBytes: e.EXECUTOR_JOB_SHM,
-      maximumDiskBytes: (e.EXECUTOR_JOB_DISK ?? e.EXECUTOR_FIRECRACKER_DISK_SPACE ?? defaultDiskBytes) || null,
+      maximumDiskBytes:
+        (volumeSize ?? e.EXECUTOR_JOB_DISK ?? e.EXECUTOR_FIRECRACKER_DISK_SPACE ?? defaultDiskBytes) || null,
       egress: {
         default: e.EXECUTOR_DEFAULT_EGRESS ?? null,
         unenforced: e.EXECUTOR_UNENFORCED_EGRESS,
@@ -175,9 +208,10 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
       kind,
       dockerHost: e.DOCKER_HOST ?? null,
       dockerRuntime: e.EXECUTOR_DOCKER_RUNTIME ?? null,
-      dockerConfigFile: e.EXECUTOR_DOCKER_AUTH_CONFIG
-        ? null
-        : join(e.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),
+      dockerConfigFile:
+        e.EXECUTOR_DOCKER_AUTH_CONFIG || isKubernetes
+          ? null
+          : join(e.DOCKER_CONFIG ?? join(homedir(), ".docker"), "config.json"),
       allowHostImage: e.EXECUTOR_ALLOW_HOST_IMAGE,
       unenforcedLimits: e.EXECUTOR_UNENFORCED_LIMITS,
       addHostGateway: e.EXECUTOR_DOCKER_ADD_HOST_GATEWAY,
@@ -206,6 +240,7 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
         namePrefix: e.EXECUTOR_VM_PREFIX,
         startupScriptFile: e.EXECUTOR_VM_STARTUP_SCRIPT_PATH ?? null,
       },
+      kubernetes: kubernetesOptions(e, given),
       images: {
         policy: {
           pull: e.EXECUTOR_IMAGE_PULL_POLICY,
@@ -217,14 +252,16 @@ function split(e: z.output<typeof Environment>, proxies: Proxies): Omit<Config, 
         cacheBytes: e.EXECUTOR_IMAGE_CACHE_SIZE || null,
         certificatesDirectory: e.EXECUTOR_REGISTRY_CERTS_DIR,
       },
-      hardening: {
-        capabilities: e.EXECUTOR_SANDBOX_CAPABILITIES,
-        noNewPrivileges: e.EXECUTOR_SANDBOX_NO_NEW_PRIVILEGES,
-        seccomp: e.EXECUTOR_SANDBOX_SECCOMP,
-        maskedPaths: e.EXECUTOR_SANDBOX_MASKED_PATHS,
-        userNamespace: e.EXECUTOR_SANDBOX_USER_NAMESPACE,
-        readOnlyRoot: e.EXECUTOR_SANDBOX_READ_ONLY_ROOT,
-      },
+      hardening: isKubernetes
+        ? defaultHardening
+        : {
+            capabilities: e.EXECUTOR_SANDBOX_CAPABILITIES,
+            noNewPrivileges: e.EXECUTOR_SANDBOX_NO_NEW_PRIVILEGES,
+            seccomp: e.EXECUTOR_SANDBOX_SECCOMP,
+            maskedPaths: e.EXECUTOR_SANDBOX_MASKED_PATHS,
+            userNamespace: e.EXECUTOR_SANDBOX_USER_NAMESPACE,
+            readOnlyRoot: e.EXECUTOR_SANDBOX_READ_ONLY_ROOT,
+          },
     },
     janitor: { intervalMs: e.EXECUTOR_CLEANUP_TASK_INTERVAL },
     health: e.EXECUTOR_HEALTH_SERVER_ADDR === undefined ? null : parseListenAddress(e.EXECUTOR_HEALTH_SERVER_ADDR),

@@ -4,6 +4,7 @@ import { hardeningVariables } from "./variables/hardening.ts";
 import { imagesVariables } from "./variables/images.ts";
 import { instanceVariables } from "./variables/instance.ts";
 import { jobVariables } from "./variables/job.ts";
+import { kubernetesVariables } from "./variables/kubernetes.ts";
 import { logVariables } from "./variables/log.ts";
 import { proxyVariableSchemas } from "./variables/proxies.ts";
 import { runtimeVariables } from "./variables/runtime.ts";
@@ -19,6 +20,7 @@ export const variableGroups = {
   "One job": jobVariables,
   Workspaces: workspaceVariables,
   "The runtime": runtimeVariables,
+  Kubernetes: kubernetesVariables,
   "Isolation of steps": hardeningVariables,
   "Networks of jobs": egressVariables,
   Images: imagesVariables,
@@ -33,6 +35,7 @@ export const Environment = z.object({
   ...jobVariables,
   ...workspaceVariables,
   ...runtimeVariables,
+  ...kubernetesVariables,
   ...hardeningVariables,
   ...egressVariables,
   ...imagesVariables,

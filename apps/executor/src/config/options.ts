@@ -1,6 +1,7 @@
 import type { AllowRule } from "@airlock/job";
 import type { Proxies } from "@airlock/proxy";
 import type { Hardening, ImagePolicy, RangeAllowRule, RegistryCredentials, UnenforcedLimits } from "@airlock/runtime";
+import type { PodOptions } from "@airlock/runtime/kubernetes";
 
 /** The whole configuration. `main.ts` gives each component only its own options. */
 export interface Config {
@@ -127,7 +128,7 @@ interface WorkspaceOptions {
 }
 
 interface RuntimeOptions {
-  readonly kind: "auto" | "docker" | "oci" | "microvm";
+  readonly kind: "auto" | "docker" | "oci" | "microvm" | "kubernetes";
   readonly dockerHost: string | null;
   /** The Docker engine's name for an OCI runtime; `null`: the engine's default. */
   readonly dockerRuntime: string | null;
@@ -168,10 +169,21 @@ interface RuntimeOptions {
     /** Absolute path of a script that runs in each machine before the first step. */
     readonly startupScriptFile: string | null;
   };
+  readonly kubernetes: KubernetesOptions;
   readonly hardening: Hardening;
   readonly images: RuntimeImageOptions;
   /** Docker's configuration file with registry credentials; `null` when the environment has credentials. */
   readonly dockerConfigFile: string | null;
+}
+
+/** The pods of the kubernetes runtime. */
+export interface KubernetesOptions {
+  /** Absolute path. `null`: `~/.kube/config`, else the service account of this pod. */
+  readonly kubeconfig: string | null;
+  readonly namespace: string;
+  /** How long a pod may wait for a node. */
+  readonly schedulingMs: number;
+  readonly pods: PodOptions;
 }
 
 /** Which images jobs may use, and how the executor gets them. */

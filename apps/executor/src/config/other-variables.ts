@@ -10,7 +10,8 @@ interface OtherVariable {
   readonly why: string;
 }
 
-const noKubernetes = "belongs to the Kubernetes runtime, which this executor does not support";
+const ownSetup =
+  "has no effect: the executor itself prepares the workspace, with the agent of EXECUTOR_KUBERNETES_AGENT_IMAGE";
 const ownGuest =
   "has no effect: a virtual machine's kernel comes from `executor install microvm`, and its root file system is the step's image";
 
@@ -28,18 +29,28 @@ export const otherVariables: readonly OtherVariable[] = [
   { name: "EXECUTOR_FIRECRACKER_IMAGE", effect: "ignored", why: ownGuest },
   { name: "EXECUTOR_FIRECRACKER_KERNEL_IMAGE", effect: "ignored", why: ownGuest },
   { name: "EXECUTOR_FIRECRACKER_SANDBOX_IMAGE", effect: "ignored", why: ownGuest },
-  { name: "EXECUTOR_KUBERNETES_*", effect: "ignored", why: noKubernetes },
-  ...[
-    "KUBERNETES_JOB_*",
-    "KUBERNETES_KEEP_JOBS",
-    "KUBERNETES_RUN_AS_USER",
-    "KUBERNETES_RUN_AS_GROUP",
-    "KUBERNETES_FS_GROUP",
-    "KUBERNETES_SINGLE_JOB_*",
-    "KUBERNETES_ADDITIONAL_JOB_*",
-    "KUBERNETES_GIT_CA_CERT",
-    "KUBERNETES_IMAGE_PULL_*",
-  ].map((name): OtherVariable => ({ name, effect: "ignored", why: noKubernetes })),
+  {
+    name: "EXECUTOR_KUBERNETES_PERSISTENCE_VOLUME_NAME",
+    effect: "ignored",
+    why: "has no effect: jobs don't share a claim, see KUBERNETES_JOB_VOLUME_TYPE",
+  },
+  {
+    name: "KUBERNETES_KEEP_JOBS",
+    effect: "ignored",
+    why: "has no effect: pods are deleted with their jobs, and the log of a job has everything that they print",
+  },
+  {
+    name: "KUBERNETES_SINGLE_JOB_POD",
+    effect: "ignored",
+    why: "has no effect: each job has exactly one pod",
+  },
+  { name: "KUBERNETES_SINGLE_JOB_STEP_IMAGE", effect: "ignored", why: ownSetup },
+  { name: "KUBERNETES_JOB_STEP_IMAGE", effect: "ignored", why: ownSetup },
+  {
+    name: "KUBERNETES_GIT_CA_CERT",
+    effect: "ignored",
+    why: "has no effect: the executor itself clones repositories, with the authorities of NODE_EXTRA_CA_CERTS",
+  },
   {
     name: "NODE_EXPORTER_URL",
     effect: "ignored",

@@ -27,7 +27,8 @@ function hintFor(message: string): string {
   if (/RuntimeClass/.test(message)) return "Set EXECUTOR_KUBERNETES_RUNTIME_CLASS to a class of the cluster.";
   if (/PriorityClass/.test(message)) return "Set EXECUTOR_KUBERNETES_PRIORITY_CLASS to a class of the cluster.";
   if (/service account/.test(message)) return "Set EXECUTOR_KUBERNETES_SERVICE_ACCOUNT to one of the namespace.";
-  if (/namespaces ".*" not found/.test(message)) return "Create the namespace, or change EXECUTOR_KUBERNETES_NAMESPACE.";
+  if (/namespaces ".*" not found/.test(message))
+    return "Create the namespace, or change EXECUTOR_KUBERNETES_NAMESPACE.";
   if (/cannot create resource/.test(message)) return "Run `executor validate`, which names the missing rules.";
   return "Run `executor validate`, which shows what the cluster does not accept.";
 }

@@ -48,11 +48,14 @@ export async function inspectCluster(
       "With the pull policy IfNotPresent, a node gives a private image that one job has pulled to all jobs that name it. Always does not.",
     );
   if (problems.length > 0) {
-    throw new AirlockError(`the cluster at ${server} is not ready:\n${problems.map((each) => `- ${each}`).join("\n")}`, {
-      code: "runtime",
-      reason: "runtime",
-      hint: "docs/kubernetes.md has the manifest of the namespace, the Role and its binding.",
-    });
+    throw new AirlockError(
+      `the cluster at ${server} is not ready:\n${problems.map((each) => `- ${each}`).join("\n")}`,
+      {
+        code: "runtime",
+        reason: "runtime",
+        hint: "docs/kubernetes.md has the manifest of the namespace, the Role and its binding.",
+      },
+    );
   }
   return { version, server, notes };
 }
@@ -154,12 +157,16 @@ async function checkNode(
   const reviews = config.makeApiClient(AuthorizationV1Api);
   const { status } = await reviews.createSelfSubjectAccessReview({ body: { spec: { resourceAttributes } } });
   if (!status?.allowed)
-    return { problem: null, note: `The executor may not read nodes, so it can't tell whether the node ${name} exists.` };
+    return {
+      problem: null,
+      note: `The executor may not read nodes, so it can't tell whether the node ${name} exists.`,
+    };
   try {
     await api.readNode({ name });
     return { problem: null, note: null };
   } catch (error) {
-    if (statusOf(error) !== 404) throw new Error(`cannot read the node ${name}: ${apiMessage(error)}`, { cause: error });
+    if (statusOf(error) !== 404)
+      throw new Error(`cannot read the node ${name}: ${apiMessage(error)}`, { cause: error });
     return {
       problem: `The cluster has no node "${name}": correct EXECUTOR_KUBERNETES_NODE_NAME`,
       note: null,

@@ -120,7 +120,10 @@ describeWithEngines(["kubernetes"], "the pods of the Kubernetes runtime", () => 
           nodeSelector: { "kubernetes.io/os": "linux" },
           nodeTerm: { matchExpressions: [{ key: "kubernetes.io/arch", operator: "Exists" }] },
           podAntiAffinity: [
-            { topologyKey: "kubernetes.io/hostname", labelSelector: { matchLabels: { "app.kubernetes.io/name": "x" } } },
+            {
+              topologyKey: "kubernetes.io/hostname",
+              labelSelector: { matchLabels: { "app.kubernetes.io/name": "x" } },
+            },
           ],
           tolerations: [{ key: "jobs", operator: "Exists", effect: "NoSchedule" }],
           priorityClass: "system-node-critical",

@@ -40,9 +40,22 @@ export interface PodOptions {
   /** A claim of its own for each workspace. Default: a directory of the node. */
   readonly workspaceClaim?: { readonly bytes: number; readonly storageClass?: string };
   /** Additional volumes, and where steps find them. */
-  readonly volumes?: readonly V1Volume[];
+  readonly volumes?: readonly PodVolume[];
   readonly volumeMounts?: readonly V1VolumeMount[];
 }
+
+/** A volume of the kinds that the restricted Pod Security Standard allows. */
+export type PodVolume = Pick<V1Volume, "name" | (typeof volumeSources)[number]>;
+
+export const volumeSources = [
+  "configMap",
+  "secret",
+  "persistentVolumeClaim",
+  "emptyDir",
+  "csi",
+  "ephemeral",
+  "projected",
+] as const;
 
 /** Which nodes run pods, and how. */
 export interface PodPlacement {
@@ -57,6 +70,5 @@ export interface PodPlacement {
   readonly runtimeClass?: string;
 }
 
-/** Names of volumes and paths in steps that additional volumes can't have. */
-export const reservedVolumes: readonly string[] = ["workspace", "files", "tools", "control", "shm"];
+/** Where in steps no additional volume can be. */
 export const reservedPaths: readonly string[] = ["/data", "/airlock", "/.airlock", "/dev", "/proc", "/sys"];

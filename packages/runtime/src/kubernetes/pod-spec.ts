@@ -88,7 +88,7 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
         { name: "tools", emptyDir: inMemory(mebibyte) },
         { name: "control", emptyDir: inMemory(mebibyte) },
         { name: "shm", emptyDir: inMemory(shmSize(limits)) },
-        ...(options.volumes ?? []),
+        ...(options.volumes ?? []).map((volume) => ({ ...volume, name: ownName(volume) })),
       ],
     },
   };
@@ -110,8 +110,7 @@ function userOf({ user, fsGroup }: PodOptions) {
 
 function workspaceVolume({ diskBytes }: SandboxLimits, { workspaceClaim: claim }: PodOptions): V1Volume {
   const name = workspaceMount.name;
-  if (claim === undefined)
-    return { name, emptyDir: diskBytes === undefined ? {} : { sizeLimit: String(diskBytes) } };
+  if (claim === undefined) return { name, emptyDir: diskBytes === undefined ? {} : { sizeLimit: String(diskBytes) } };
   const spec = {
     accessModes: ["ReadWriteOnce"],
     resources: { requests: { storage: String(Math.ceil(claim.bytes)) } },
@@ -167,9 +166,14 @@ export function makeStepContainer(
       { name: "files", mountPath: "/airlock", readOnly: true },
       { name: "tools", mountPath: "/.airlock", readOnly: true },
       { name: "shm", mountPath: "/dev/shm" },
-      ...(options.volumeMounts ?? []),
+      ...(options.volumeMounts ?? []).map((mount) => ({ ...mount, name: ownName(mount) })),
     ],
   };
+}
+
+/** Keeps the administrator's volumes apart from those that every pod has. */
+function ownName({ name }: { readonly name: string }): string {
+  return `more-${name}`;
 }
 
 function agentContext({ user }: PodOptions): V1SecurityContext {

@@ -28,6 +28,8 @@ export function registryWays({ proxies, runtime: { images }, job }: Config, runt
       "The Docker engine pulls images by its own proxy settings, not by the variables of this executor; docker info shows them.",
     ];
   }
+  if (runtimeName === "kubernetes")
+    return ["The cluster's nodes pull images by their own proxy settings, not by the variables of this executor."];
   const registries = new Set(["registry-1.docker.io", ...Object.keys(job.registryCredentials)]);
   registries.delete("docker.io");
   const urls = [...images.mirrors, ...[...registries].flatMap((host) => URL.parse(`https://${host}`) ?? [])];

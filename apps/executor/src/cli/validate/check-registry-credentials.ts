@@ -7,10 +7,17 @@ import { readDockerConfig } from "../../registry-credentials/docker-config.ts";
 import type { Check } from "./check.ts";
 
 /** Checks that Docker's configuration file is readable and that the credential helpers it names are installed. */
-export function checkRegistryCredentials({ runtime: { dockerConfigFile }, job, workspace }: Config): Check {
+export function checkRegistryCredentials({
+  runtime: { dockerConfigFile, kind, kubernetes },
+  job,
+  workspace,
+}: Config): Check {
   return {
     name: "registry credentials",
     run: async () => {
+      const { imagePullSecrets = [] } = kubernetes.pods;
+      if (kind === "kubernetes" && imagePullSecrets.length > 0)
+        return `Secrets of the namespace: ${imagePullSecrets.join(", ")}`;
       if (dockerConfigFile === null)
         return describe(Object.keys(job.registryCredentials), "EXECUTOR_DOCKER_AUTH_CONFIG");
       const { credentials, helpers, store } = await readDockerConfig(dockerConfigFile);

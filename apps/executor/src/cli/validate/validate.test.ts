@@ -129,7 +129,7 @@ describe("the checks of validate", () => {
     );
 
     expect(text).toContain("EXECUTOR_FIRECRACKER_IMAGE has no effect");
-    expect(text).toContain("KUBERNETES_KEEP_JOBS belongs to the Kubernetes runtime");
+    expect(text).toContain("KUBERNETES_KEEP_JOBS has no effect: pods are deleted");
     expect(text).toContain("did you mean EXECUTOR_LABELS?");
   });
 

@@ -5,6 +5,7 @@ import { checkConfiguration } from "./check-configuration.ts";
 import { checkDataDirectory } from "./check-data-directory.ts";
 import { checkGit } from "./check-git.ts";
 import { checkInstance } from "./check-instance.ts";
+import { checkKubernetes } from "./check-kubernetes.ts";
 import { checkProxies } from "./check-proxies.ts";
 import { checkRegistryCredentials } from "./check-registry-credentials.ts";
 import { checkRuntime } from "./check-runtime.ts";
@@ -37,6 +38,7 @@ export async function validate({ config, createRuntime, print, signal }: Validat
     checkGit(config),
     checkRuntime(config, openRuntime),
     ...(config.runtime.kind === "microvm" ? [checkVirtualMachine(openRuntime)] : []),
+    ...(config.runtime.kind === "kubernetes" ? [checkKubernetes(config)] : []),
     checkRegistryCredentials(config),
     checkCertificates(config),
     checkProxies(config),

@@ -14,11 +14,13 @@ const absolutePath = (program: string) =>
 /** The runtime. */
 export const runtimeVariables = {
   EXECUTOR_RUNTIME: z
-    .enum(["auto", "docker", "oci", "microvm"], { error: "must be auto, docker, oci or microvm" })
+    .enum(["auto", "docker", "oci", "microvm", "kubernetes"], {
+      error: "must be auto, docker, oci, microvm or kubernetes",
+    })
     .default("auto")
     .meta({
       description:
-        "What isolates steps. `auto`: a Docker engine if one answers, else an OCI runtime if one is installed. `microvm`: a virtual machine for each job, see docs/microvm.md.",
+        "What isolates steps. `auto`: a Docker engine if one answers, else an OCI runtime if one is installed; in a pod without DOCKER_HOST and with EXECUTOR_KUBERNETES_AGENT_IMAGE, Kubernetes. `microvm`: a virtual machine for each job, see docs/microvm.md. `kubernetes`: a pod for each job, see docs/kubernetes.md.",
     }),
   EXECUTOR_DOCKER_RUNTIME: z
     .string()
@@ -114,12 +116,9 @@ export const runtimeVariables = {
   EXECUTOR_USE_FIRECRACKER: flag(false).meta({
     description: "Means EXECUTOR_RUNTIME=microvm if true. The default here is false.",
   }),
-  EXECUTOR_USE_KUBERNETES: flag(false)
-    .refine(
-      (use) => !use,
-      "asks for Kubernetes, which this executor does not support: unset it and choose EXECUTOR_RUNTIME=docker or oci",
-    )
-    .meta({ description: "Refused if true, because this executor does not start pods." }),
+  EXECUTOR_USE_KUBERNETES: flag(false).meta({
+    description: "Means EXECUTOR_RUNTIME=kubernetes if true.",
+  }),
   DOCKER_HOST: z.string().optional().meta({
     description: "Where the Docker engine listens.",
     default: "unix:///var/run/docker.sock",
