@@ -235,7 +235,11 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
   it("meets the accessibility rules on an empty instance and at the login", async () => {
     for (const colorScheme of ["light", "dark"] as const) {
       expect(await violations(empty, colorScheme, viewports.wide)).toEqual({});
-      const login = [{ name: "login", path: "/login" }];
+      const login = [
+        { name: "login", path: "/login" },
+        { name: "a one-time link without its token", path: "/password" },
+        { name: "a one-time link", path: "/password#token=x" },
+      ];
       expect(await violations(login, colorScheme, viewports.narrow, false)).toEqual({});
     }
   }, 60_000);

@@ -13,6 +13,12 @@ export function createRouter() {
   return createBrowserRouter([
     { path: "/login", Component: LoginPage, ErrorBoundary: RouteErrorPage },
     {
+      path: "/password",
+      ErrorBoundary: RouteErrorPage,
+      HydrateFallback: Nothing,
+      lazy: async () => ({ Component: (await import("../pages/password-page.tsx")).PasswordPage }),
+    },
+    {
       path: "/",
       Component: AppLayout,
       ErrorBoundary: RouteErrorPage,
