@@ -1,3 +1,4 @@
+export { buildPodAgent } from "./build-pod-agent.ts";
 export { type ClusterFinding, inspectCluster } from "./inspect-cluster.ts";
 export type { KubernetesRuntimeOptions } from "./kubernetes-runtime.ts";
 export { type ClusterOptions, openKubernetesRuntime } from "./open-kubernetes-runtime.ts";

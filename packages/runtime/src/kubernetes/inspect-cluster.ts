@@ -12,8 +12,13 @@ import { requiredRules } from "./required-rules.ts";
 export interface ClusterFinding {
   readonly version: string;
   readonly server: string;
-  /** One sentence each. */
-  readonly notes: readonly string[];
+}
+
+interface InspectOptions extends Abortable {
+  /** Limits of a job that asks for nothing. */
+  readonly limits: SandboxLimits;
+  /** Called with a sentence for each thing to know about the cluster. */
+  readonly note: (text: string) => void;
 }
 
 /**
@@ -22,29 +27,28 @@ export interface ClusterFinding {
  */
 export async function inspectCluster(
   { kubeconfig, ...options }: ClusterOptions,
-  { signal, limits }: Abortable & { readonly limits: SandboxLimits },
+  { signal, limits, note }: InspectOptions,
 ): Promise<ClusterFinding> {
   const config = await loadClusterConfig(kubeconfig);
   const server = config.getCurrentCluster()?.server ?? "";
   const version = await versionOf(config, server);
   signal.throwIfAborted();
   const { namespace, pods } = options;
-  const { problems, notes, allowed } = await checkRules(config, namespace);
+  const { problems, allowed } = await checkRules(config, namespace, note);
   const api = config.makeApiClient(CoreV1Api);
-  if (allowed.has("namespaces get")) notes.push(...(await notesOnNamespace(api, namespace)));
-  if (allowed.has("resourcequotas list")) notes.push(...(await notesOnQuotas(api, namespace)));
+  if (allowed.has("namespaces get")) for (const text of await notesOnNamespace(api, namespace)) note(text);
+  if (allowed.has("resourcequotas list")) for (const text of await notesOnQuotas(api, namespace)) note(text);
   if (allowed.has("pods create")) {
     const problem = await dryRun(api, { ...options, limits });
     if (problem !== null) problems.push(problem);
   }
   const { nodeName } = pods.placement ?? {};
   if (nodeName !== undefined) {
-    const { problem, note } = await checkNode(config, api, nodeName);
+    const problem = await checkNode(config, api, nodeName, note);
     if (problem !== null) problems.push(problem);
-    if (note !== null) notes.push(note);
   }
   if (pods.stepPullPolicy === "IfNotPresent")
-    notes.push(
+    note(
       "With the pull policy IfNotPresent, a node gives a private image that one job has pulled to all jobs that name it. Always does not.",
     );
   if (problems.length > 0) {
@@ -57,7 +61,7 @@ export async function inspectCluster(
       },
     );
   }
-  return { version, server, notes };
+  return { version, server };
 }
 
 async function versionOf(config: KubeConfig, server: string): Promise<string> {
@@ -76,10 +80,9 @@ async function versionOf(config: KubeConfig, server: string): Promise<string> {
   }
 }
 
-async function checkRules(config: KubeConfig, namespace: string) {
+async function checkRules(config: KubeConfig, namespace: string, note: (text: string) => void) {
   const api = config.makeApiClient(AuthorizationV1Api);
   const problems: string[] = [];
-  const notes: string[] = [];
   const allowed = new Set<string>();
   for (const { group, resource, verbs, why, onlyForValidate } of requiredRules) {
     const [name = "", subresource] = resource.split("/");
@@ -89,11 +92,11 @@ async function checkRules(config: KubeConfig, namespace: string) {
       const ofGroup = group === "" ? resource : `${resource}.${group}`;
       const missing = `may not ${verb} ${ofGroup} in the namespace ${namespace}, which it needs ${why}`;
       if (status?.allowed) allowed.add(`${resource} ${verb}`);
-      else if (onlyForValidate) notes.push(`The executor ${missing}.`);
+      else if (onlyForValidate) note(`The executor ${missing}.`);
       else problems.push(`The executor ${missing}: add the verb to its Role.`);
     }
   }
-  return { problems, notes, allowed };
+  return { problems, allowed };
 }
 
 async function notesOnNamespace(api: CoreV1Api, name: string): Promise<string[]> {
@@ -147,29 +150,26 @@ async function dryRun(
   }
 }
 
-/** Nodes are outside of the namespace, so most executors can't read them. */
+/** Nodes are outside of the namespace, so most executors can't read them. Returns what is wrong with the name. */
 async function checkNode(
   config: KubeConfig,
   api: CoreV1Api,
   name: string,
-): Promise<{ readonly problem: string | null; readonly note: string | null }> {
+  note: (text: string) => void,
+): Promise<string | null> {
   const resourceAttributes = { resource: "nodes", verb: "get", name };
   const reviews = config.makeApiClient(AuthorizationV1Api);
   const { status } = await reviews.createSelfSubjectAccessReview({ body: { spec: { resourceAttributes } } });
-  if (!status?.allowed)
-    return {
-      problem: null,
-      note: `The executor may not read nodes, so it can't tell whether the node ${name} exists.`,
-    };
+  if (!status?.allowed) {
+    note(`The executor may not read nodes, so it can't tell whether the node ${name} exists.`);
+    return null;
+  }
   try {
     await api.readNode({ name });
-    return { problem: null, note: null };
+    return null;
   } catch (error) {
     if (statusOf(error) !== 404)
       throw new Error(`cannot read the node ${name}: ${apiMessage(error)}`, { cause: error });
-    return {
-      problem: `The cluster has no node "${name}": correct EXECUTOR_KUBERNETES_NODE_NAME`,
-      note: null,
-    };
+    return `The cluster has no node "${name}": correct EXECUTOR_KUBERNETES_NODE_NAME.`;
   }
 }

@@ -10,8 +10,7 @@ export function checkKubernetes(config: Config): Check {
     run: async ({ note, signal }) => {
       const { inspectCluster } = await import("@airlock/runtime/kubernetes");
       const limits = limitsOf({}, config.job);
-      const { version, server, notes } = await inspectCluster(kubernetesOptions(config), { signal, limits });
-      for (const text of notes) note(text);
+      const { version, server } = await inspectCluster(kubernetesOptions(config), { signal, limits, note });
       return `${version} at ${server}, namespace ${config.runtime.kubernetes.namespace}`;
     },
   };
