@@ -1,5 +1,6 @@
 import { ApiError, CreatedExecutorToken, ExecutorTokenList, RevokedExecutorToken } from "@airlock/api";
 import { createDatabase, describeWithEngines, engines } from "@airlock/test-kit";
+import pg from "pg";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { isExecutorToken } from "../../executors/executor-tokens.ts";
 import { tablesWithText } from "../../testing/tables-with-text.ts";
@@ -141,6 +142,34 @@ describeWithEngines(["postgres"], "executor tokens", () => {
     const body = { executorName: "red-4", jobId: job };
     expect((await target.executor("queue/red/markComplete", body, jobHeaders(taken, "red-4"))).status).toBe(204);
     expect((await refusal(await target.rest("DELETE", `/executor-tokens/${id}`))).code).toBe("not-found");
+  });
+
+  it("that are revoked while an executor begins to poll are refused, and are no error of the instance", async () => {
+    const { token, id } = await create();
+    const client = new pg.Client({ connectionString: target.instance.databaseUrl });
+    await client.connect();
+    // Otherwise the poll's check would wait to record this use.
+    expect((await heartbeat(token, "red-7")).status).toBe(200);
+    try {
+      await client.query("begin");
+      await client.query("delete from executor_tokens where id = $1", [id]);
+      const poll = dequeue(token, "red", "red-6", { airlock: { waitMs: 30_000 } });
+      // The poll has passed the check of its token, and waits for this transaction.
+      await expect
+        .poll(async () => {
+          await client.query("select pg_stat_clear_snapshot()");
+          const { rows } = await client.query(
+            "select 1 from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()",
+          );
+          return rows.length;
+        })
+        .toBeGreaterThan(0);
+      await client.query("commit");
+      await target.submit({ queue: "red" });
+      expect((await poll).status).toBe(401);
+    } finally {
+      await client.end();
+    }
   });
 
   it("replace the shared secret where it is switched off", async () => {
