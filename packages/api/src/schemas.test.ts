@@ -155,6 +155,7 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   SecretAuditQuery: fc.constant({}),
   AuditQuery: partly({ actor: name, action: fc.constantFrom("secret", "secret.used"), limit: fc.constant("7") }, []),
   AuditExportQuery: partly({ namespace: name, since: fc.constant("2026-01-01T00:00:00Z") }, []),
+  LinkIdentityRequest: fc.record({ currentPassword: text }),
   SetIdentityRequest: fc.record({ subject: nullable(name) }),
   ListAccountsQuery: fc.constant({ limit: "7" }),
   CreateOrganizationRequest: partly({ name: accountName, displayName: label }, ["name"]),

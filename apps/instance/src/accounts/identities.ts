@@ -16,6 +16,11 @@ export interface Identity {
   readonly subject: string;
 }
 
+export interface LinkTo {
+  readonly user: number;
+  readonly session: number;
+}
+
 export interface NewUserOf {
   /** The name that the provider has for the person; `null`: none. */
   readonly name: string | null;
@@ -35,7 +40,8 @@ export async function userOfIdentity(
     create,
     by,
   }: {
-    readonly linkTo: number | null;
+    /** A user who asked for it, in a session that must not have ended since. */
+    readonly linkTo: LinkTo | null;
     readonly create: NewUserOf | null;
     readonly by: (name: string) => AuditSource;
   },
@@ -52,7 +58,7 @@ export async function userOfIdentity(
     .where("subject", "=", identity.subject)
     .executeTakeFirst();
   if (known) {
-    if (linkTo !== null && known.id !== linkTo) throw identityTaken();
+    if (linkTo !== null && known.id !== linkTo.user) throw identityTaken();
     if (known.disabled_at !== null) throw disabled();
     await sql`update identities set last_used_at = airlock_now() where id = ${known.identity}`.execute(transaction);
     return { id: known.id, name: known.name };
@@ -62,19 +68,39 @@ export async function userOfIdentity(
   return user;
 }
 
-async function userToLink(transaction: Database, id: number): Promise<Account> {
-  const user = await transaction
-    .selectFrom("users")
-    .select(["id", "name"])
-    .where("id", "=", id)
-    .where("disabled_at", "is", null)
+async function userToLink(transaction: Database, { user, session }: LinkTo): Promise<Account> {
+  const found = await transaction
+    .selectFrom("user_sessions")
+    .innerJoin("users", "users.id", "user_sessions.user_id")
+    .select(["users.id", "users.name"])
+    .where("user_sessions.id", "=", session)
+    .where("users.id", "=", user)
+    .where("users.disabled_at", "is", null)
     .executeTakeFirst();
-  if (!user) throw disabled();
-  return user;
+  // Who copied a session must not keep a way in after its owner ended it.
+  if (!found) {
+    throw new AirlockError("the session that began this has ended", {
+      code: "sign-in-refused",
+      hint: "Sign in, and link the account again.",
+    });
+  }
+  return found;
 }
 
 async function link(transaction: Database, user: Account, identity: Identity, by: AuditSource): Promise<void> {
   const { issuer, subject } = identity;
+  const other = await transaction
+    .selectFrom("identities")
+    .select("id")
+    .where("user_id", "=", user.id)
+    .where("issuer", "=", issuer)
+    .executeTakeFirst();
+  if (other) {
+    throw new AirlockError(`"${user.name}" is linked to another account of the provider`, {
+      code: "identity-taken",
+      hint: "Ask an administrator to change the link.",
+    });
+  }
   await transaction
     .insertInto("identities")
     .values({ issuer, subject, user_id: user.id, last_used_at: null })

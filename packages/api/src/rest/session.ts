@@ -15,7 +15,10 @@ export const SignInMethods = z.object({
 });
 export type SignInMethods = z.output<typeof SignInMethods>;
 
-/** `POST /api/v1/account/identities`: where to go in the same browser. */
+/** `POST /api/v1/account/identities`. */
+export const LinkIdentityRequest = z.strictObject({ currentPassword: z.string().max(1000) });
+
+/** The answer to {@link LinkIdentityRequest}: where to go in the same browser. */
 export const SignInLocation = z.object({ location: z.url() });
 
 /** An account of an OpenID Connect provider that a user signs in with. */

@@ -1,4 +1,4 @@
-import { IdentityList, SetIdentityRequest, SignInLocation } from "@airlock/api";
+import { IdentityList, LinkIdentityRequest, SetIdentityRequest, SignInLocation } from "@airlock/api";
 import { AirlockError, errorMessage } from "@airlock/job";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
@@ -9,7 +9,9 @@ import type { OidcClient, ProviderAccount } from "../../oidc/oidc-client.ts";
 import { inTransaction } from "../../store/in-transaction.ts";
 import { auditSource, senderOf } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { checkOwnPassword } from "./check-own-password.ts";
 import { ownAccount } from "./own-account.ts";
+import { requireLocalAccounts } from "./require-local-accounts.ts";
 import { signIn } from "./session-cookie.ts";
 import { pageOf, rememberFlow, type SignInFlow, takeFlow } from "./sign-in-flow.ts";
 import { sendSignInProblem } from "./sign-in-problem.ts";
@@ -80,6 +82,7 @@ export function oidcRoutes(app: ZodScope, context: InstanceContext): void {
       return await work();
     } catch (error) {
       if (!(error instanceof AirlockError)) throw error;
+      if (error.code === "no-provider") return sendSignInProblem(request, reply, error);
       request.log.warn(
         { problem: error.message, cause: errorMessage(error.cause) },
         "sign-in with OpenID Connect failed",
@@ -145,17 +148,27 @@ export function identityRoutes(app: ZodScope, context: InstanceContext): void {
   app.post(
     "/account/identities",
     {
+      bodyLimit: 16 * 1024,
       schema: {
         tags: ["account"],
         summary: "Link your account to one of the OpenID Connect provider",
-        description: "Open the address of the answer in the same browser. The provider asks for its account there.",
+        description:
+          "Needs a session and the password. Open the address of the answer in the same browser: the provider asks for its " +
+          "account there.",
+        body: LinkIdentityRequest,
         response: { 200: SignInLocation, ...errorAnswers },
       },
     },
     async (request, reply) => {
-      const { id } = ownAccount(request);
-      const { url, flow } = await clientOf(context).begin();
-      rememberFlow(request, reply as FastifyReply, context, { ...flow, next: "/account", linkTo: id });
+      const user = ownAccount(request);
+      const client = clientOf(context);
+      requireLocalAccounts(context);
+      // An access token can't do this, so there is a session. Who found it must not add a way in of their own.
+      const session = user.session ?? 0;
+      await checkOwnPassword(request, context, { name: user.name, session, password: request.body.currentPassword });
+      const { url, flow } = await client.begin();
+      const linkTo = { user: user.id, session };
+      rememberFlow(request, reply as FastifyReply, context, { ...flow, next: "/account", linkTo });
       return { location: url.href };
     },
   );

@@ -18,7 +18,7 @@ const Flow = z.strictObject({
   /** Page to show afterwards. */
   next: z.string(),
   /** The user who links an account of the provider; `null`: somebody signs in. */
-  linkTo: z.int().nullable(),
+  linkTo: z.strictObject({ user: z.int(), session: z.int() }).nullable(),
   /** Unix time in ms. */
   expiresAt: z.number(),
 });

@@ -7,15 +7,14 @@ import {
   SignInRequest,
   UsePasswordLinkRequest,
 } from "@airlock/api";
-import { AirlockError } from "@airlock/job";
-import type { FastifyRequest } from "fastify";
 import { z } from "zod";
 import { checkPassword, hashNewPassword, storePassword, usePasswordLink } from "../../accounts/passwords.ts";
 import { endUserSession, endUserSessions, listUserSessions } from "../../accounts/user-sessions.ts";
 import { createFirstAdministrator, hasUsers } from "../../accounts/users.ts";
 import { recordAudit } from "../../audit/audit-log.ts";
-import { audited, senderOf } from "../shared/audit-source.ts";
+import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
+import { checkOwnPassword, recordRefusedSignIn } from "./check-own-password.ts";
 import { ownAccount } from "./own-account.ts";
 import { requireLocalAccounts } from "./require-local-accounts.ts";
 import { browserOf, requireOwnPage, signIn } from "./session-cookie.ts";
@@ -222,12 +221,7 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       const user = ownAccount(request);
       requireLocalAccounts(context);
       const { currentPassword, password } = request.body;
-      // Whoever found an open session must not guess the password without limit.
-      const from = { address: request.ip, browser: `session ${user.session}` };
-      await checkPassword(db, { name: user.name, password: currentPassword }, from).catch(async (error: unknown) => {
-        await recordRefusedSignIn(request, context, user.name, error);
-        throw error;
-      });
+      await checkOwnPassword(request, context, { ...user, password: currentPassword });
       const hash = await hashNewPassword(password, user.name);
       await audited(
         db,
@@ -241,21 +235,4 @@ export function ownAccountRoutes(app: ZodScope, context: InstanceContext): void 
       return { version: context.version };
     },
   );
-}
-
-/** Only names of existing users are recorded, because people type passwords into the field for the name. */
-async function recordRefusedSignIn(
-  request: FastifyRequest,
-  { db, refusals }: InstanceContext,
-  name: string,
-  error: unknown,
-): Promise<void> {
-  if (!(error instanceof AirlockError)) return;
-  const user = await db.selectFrom("users").select("name").where("name", "=", name).executeTakeFirst();
-  await refusals.record(senderOf(request), {
-    action: "session.refused",
-    namespace: user?.name,
-    ...(user ? { target: { kind: "user", name: user.name } } : {}),
-    details: { code: error.code, with: "password" },
-  });
 }

@@ -14,6 +14,6 @@ create table identities (
   last_used_at timestamptz,
   unique (issuer, subject)
 );
-create index identities_user on identities (user_id);
+create unique index identities_user on identities (user_id, issuer);
 `,
 };
