@@ -1,8 +1,9 @@
 import type { AuditEntryView } from "@airlock/api";
 import { Anchor, Table, Text } from "@mantine/core";
+import { memo } from "react";
 import { Link } from "react-router";
+import { CalendarTime } from "../../ui/calendar-time.tsx";
 import classes from "../../ui/list.module.css";
-import { RelativeTime } from "../../ui/relative-time.tsx";
 import { visibleText } from "../../ui/visible-text.ts";
 import { actionWords, credentialWords } from "./action-words.ts";
 
@@ -30,14 +31,15 @@ export function AuditTable({ entries }: { readonly entries: readonly AuditEntryV
 
 const breaks = { overflowWrap: "anywhere" } as const;
 
-function Entry({ entry }: { readonly entry: AuditEntryView }) {
+/** Not rendered again when further pages are loaded. */
+const Entry = memo(function Entry({ entry }: { readonly entry: AuditEntryView }) {
   const { at, actor, action, via, address, target, job, namespace } = entry;
   const details = detailWords(entry);
   return (
     <Table.Tr style={{ verticalAlign: "top" }}>
       <Table.Td visibleFrom="sm">
         <Text size="sm" c="dimmed" component="div" style={{ whiteSpace: "nowrap" }}>
-          <RelativeTime at={at} />
+          <CalendarTime at={at} />
         </Text>
       </Table.Td>
       <Table.Td miw={116}>
@@ -72,7 +74,7 @@ function Entry({ entry }: { readonly entry: AuditEntryView }) {
           {[namespace === null ? "" : `in ${namespace}`, details].filter((part) => part !== "").join(" · ")}
         </Text>
         <Text size="xs" c="dimmed" component="div" hiddenFrom="sm">
-          <RelativeTime at={at} />
+          <CalendarTime at={at} />
           {address !== null && ` from ${address}`}
         </Text>
       </Table.Td>
@@ -83,11 +85,17 @@ function Entry({ entry }: { readonly entry: AuditEntryView }) {
       </Table.Td>
     </Table.Tr>
   );
-}
+});
 
-/** `role: owner, disabled: true`. Others may choose the values, so hidden characters are shown. */
+/** `role: owner · disabled: true`. Others may choose the values, so hidden characters are shown. */
 function detailWords({ details }: AuditEntryView): string {
   return Object.entries(details)
-    .map(([name, value]) => `${name}: ${visibleText(typeof value === "string" ? value : JSON.stringify(value))}`)
-    .join(", ");
+    .map(([name, value]) => `${name}: ${visibleText(valueWords(value))}`)
+    .join(" · ");
+}
+
+function valueWords(value: unknown): string {
+  if (value === null) return "none";
+  if (typeof value === "string") return value;
+  return Array.isArray(value) ? value.map(valueWords).join(", ") : JSON.stringify(value);
 }

@@ -7,6 +7,7 @@ import { endUserSession, listUserSessions } from "../../api-client/user-endpoint
 import { ConfirmDialog } from "../../ui/confirm-dialog.tsx";
 import { RelativeTime } from "../../ui/relative-time.tsx";
 import { visibleText } from "../../ui/visible-text.ts";
+import { browserName } from "./browser-name.ts";
 import { CredentialList } from "./credential-list.tsx";
 
 /** The browsers in which a user is signed in, for administrators. */
@@ -26,7 +27,7 @@ export function UserSessions({ user }: { readonly user: string }) {
         query={query}
         items={query.data?.map((session) => ({
           id: session.id,
-          title: session.userAgent === "" ? "Unknown browser" : visibleText(session.userAgent),
+          title: browserName(session.userAgent) ?? "Unknown browser",
           action: "End",
           label: `session ${session.id}`,
           onAct: () => setAsked(session),
@@ -35,6 +36,8 @@ export function UserSessions({ user }: { readonly user: string }) {
               {session.current && "this browser · "}
               {session.address} · last used <RelativeTime at={session.lastUsedAt} /> · began{" "}
               <RelativeTime at={session.createdAt} />
+              <br />
+              {visibleText(session.userAgent)}
             </Text>
           ),
         }))}

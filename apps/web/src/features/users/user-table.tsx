@@ -1,8 +1,9 @@
 import type { UserView } from "@airlock/api";
 import { Anchor, Badge, Group, Table, Text } from "@mantine/core";
+import { memo } from "react";
 import { Link } from "react-router";
+import { CalendarTime } from "../../ui/calendar-time.tsx";
 import classes from "../../ui/list.module.css";
-import { RelativeTime } from "../../ui/relative-time.tsx";
 import { siteRoleWords } from "./role-words.ts";
 
 export function UserTable({ users }: { readonly users: readonly UserView[] }) {
@@ -19,44 +20,51 @@ export function UserTable({ users }: { readonly users: readonly UserView[] }) {
         </Table.Thead>
         <Table.Tbody>
           {users.map((user) => (
-            <Table.Tr key={user.name} className={classes.row}>
-              <Table.Td>
-                <Anchor
-                  component={Link}
-                  to={`/users/${encodeURIComponent(user.name)}`}
-                  className={classes.link}
-                  fw={600}
-                  size="sm"
-                  style={{ overflowWrap: "anywhere" }}
-                >
-                  {user.name}
-                </Anchor>
-                {user.displayName !== "" && (
-                  <Text size="xs" c="dimmed" hiddenFrom="sm" style={{ overflowWrap: "anywhere" }}>
-                    {user.displayName}
-                  </Text>
-                )}
-              </Table.Td>
-              <Table.Td visibleFrom="sm">
-                <Text size="sm" style={{ overflowWrap: "anywhere" }}>
-                  {user.displayName}
-                </Text>
-              </Table.Td>
-              <Table.Td>
-                <UserBadges user={user} />
-              </Table.Td>
-              <Table.Td visibleFrom="sm">
-                <Text size="sm" c="dimmed" component="div" style={{ whiteSpace: "nowrap" }}>
-                  <RelativeTime at={user.createdAt} />
-                </Text>
-              </Table.Td>
-            </Table.Tr>
+            <UserRow key={user.name} user={user} />
           ))}
         </Table.Tbody>
       </Table>
     </div>
   );
 }
+
+/** Not rendered again when further pages are loaded. */
+const UserRow = memo(function UserRow({ user }: { readonly user: UserView }) {
+  return (
+    <Table.Tr className={classes.row}>
+      <Table.Td>
+        <Anchor
+          component={Link}
+          to={`/users/${encodeURIComponent(user.name)}`}
+          className={classes.link}
+          fw={600}
+          size="sm"
+          style={{ overflowWrap: "anywhere" }}
+        >
+          {user.name}
+        </Anchor>
+        {user.displayName !== "" && (
+          <Text size="xs" c="dimmed" hiddenFrom="sm" style={{ overflowWrap: "anywhere" }}>
+            {user.displayName}
+          </Text>
+        )}
+      </Table.Td>
+      <Table.Td visibleFrom="sm">
+        <Text size="sm" style={{ overflowWrap: "anywhere" }}>
+          {user.displayName}
+        </Text>
+      </Table.Td>
+      <Table.Td>
+        <UserBadges user={user} />
+      </Table.Td>
+      <Table.Td visibleFrom="sm">
+        <Text size="sm" c="dimmed" component="div" style={{ whiteSpace: "nowrap" }}>
+          <CalendarTime at={user.createdAt} day />
+        </Text>
+      </Table.Td>
+    </Table.Tr>
+  );
+});
 
 export function UserBadges({ user }: { readonly user: UserView }) {
   return (
