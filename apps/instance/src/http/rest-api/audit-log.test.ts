@@ -200,6 +200,10 @@ describeWithEngines(["postgres"], "the audit log", () => {
     await client.query(
       "insert into audit_log (at, action, actor, via) select now() - interval '10 days', 'job.retried', 'old', 'none' from generate_series(1, 1500)",
     );
+    const lines = (await (await target.rest("GET", "/audit/export?actor=old")).text()).trimEnd().split("\n");
+    const ids = lines.map((line) => AuditEntryView.parse(JSON.parse(line)).id);
+    expect(ids).toEqual([...new Set(ids)].sort((a, b) => a - b));
+    expect(ids.length).toBe(1500);
     const kept = await client.query("select count(*)::int as count from audit_log where actor <> 'old'");
     const { signal } = new AbortController();
     await forgetOldEntries(db, null, signal);

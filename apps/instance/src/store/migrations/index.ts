@@ -22,6 +22,7 @@ import { accessTokens } from "./0021-access-tokens.ts";
 import { executorTokens } from "./0022-executor-tokens.ts";
 import { auditLog } from "./0023-audit-log.ts";
 import { identities } from "./0024-identities.ts";
+import { auditTargets } from "./0025-audit-targets.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -56,4 +57,5 @@ export const migrations: readonly Migration[] = [
   executorTokens,
   auditLog,
   identities,
+  auditTargets,
 ];
