@@ -1,5 +1,5 @@
 import { type AirlockError, errorMessage } from "@airlock/job";
-import { runtimeFailed } from "../contract/errors.ts";
+import { imageInvalid, runtimeFailed } from "../contract/errors.ts";
 
 /** HTTP status of an error of the API client. */
 export function statusOf(error: unknown): number | undefined {
@@ -11,13 +11,36 @@ export function apiMessage(error: unknown): string {
   const body = error instanceof Error && "body" in error ? error.body : undefined;
   const parsed = typeof body === "string" ? parse(body) : body;
   const message = parsed && typeof parsed === "object" && "message" in parsed ? parsed.message : undefined;
-  return typeof message === "string" ? message : errorMessage(error);
+  if (typeof message === "string") return message;
+  // The client puts the headers of an answer without a body into its message.
+  const text = errorMessage(error);
+  return statusOf(error) === undefined ? text : (/^Message: (.*)$/m.exec(text)?.[1] ?? text);
 }
 
 /** Why the API server refused a job's pod, and what the administrator can do. */
 export function podRefused(error: unknown): AirlockError {
+  return refused("the job's pod", error);
+}
+
+/** Why the API server refused the Secret with a job's registry credentials. */
+export function secretRefused(error: unknown): AirlockError {
+  return refused("the Secret with the job's registry credentials", error);
+}
+
+/** Why the API server refused a step's container. Only a malformed name of an image is the job's fault. */
+export function containerRefused(image: string, error: unknown): AirlockError {
+  const status = statusOf(error);
+  const isMalformed = status === 400 || status === 422;
+  return isMalformed
+    ? imageInvalid(image, "is not accepted by the API server", apiMessage(error))
+    : refused("the container of a step", error);
+}
+
+function refused(what: string, error: unknown): AirlockError {
+  if (statusOf(error) === undefined) return runtimeFailed(`cannot create ${what}`, error);
   const message = apiMessage(error);
-  return runtimeFailed(`Kubernetes refused the job's pod: ${message}`, error, hintFor(message));
+  // The client's error has the headers of the answer, so it is not the cause.
+  return runtimeFailed(`Kubernetes refused ${what}: ${message}`, undefined, hintFor(message));
 }
 
 function hintFor(message: string): string {

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
 import { AirlockError } from "@airlock/job";
-import { AuthorizationV1Api, CoreV1Api, type KubeConfig, VersionApi } from "@kubernetes/client-node";
+import { AuthorizationV1Api, CoreV1Api, type KubeConfig } from "@kubernetes/client-node";
 import type { Abortable, SandboxLimits } from "../contract/index.ts";
 import { apiMessage, podRefused, statusOf } from "./api-failure.ts";
+import { clusterVersion } from "./cluster-version.ts";
 import { loadClusterConfig } from "./load-cluster-config.ts";
 import type { ClusterOptions } from "./open-kubernetes-runtime.ts";
 import { makePod } from "./pod-spec.ts";
@@ -31,7 +32,7 @@ export async function inspectCluster(
 ): Promise<ClusterFinding> {
   const config = await loadClusterConfig(kubeconfig);
   const server = config.getCurrentCluster()?.server ?? "";
-  const version = await versionOf(config, server);
+  const version = await clusterVersion(config);
   signal.throwIfAborted();
   const { namespace, pods } = options;
   const { problems, allowed } = await checkRules(config, namespace, note);
@@ -62,22 +63,6 @@ export async function inspectCluster(
     );
   }
   return { version, server };
-}
-
-async function versionOf(config: KubeConfig, server: string): Promise<string> {
-  try {
-    const { gitVersion } = await config.makeApiClient(VersionApi).getCode();
-    return gitVersion;
-  } catch (error) {
-    const status = statusOf(error);
-    const isRefused = status === 401 || status === 403;
-    throw new AirlockError(`the API server ${server} ${isRefused ? "refuses the credentials" : "does not respond"}`, {
-      code: "runtime",
-      reason: "runtime",
-      hint: "Check the kubeconfig that EXECUTOR_KUBERNETES_CONFIG_PATH names, or the service account of this pod.",
-      cause: error,
-    });
-  }
 }
 
 async function checkRules(config: KubeConfig, namespace: string, note: (text: string) => void) {

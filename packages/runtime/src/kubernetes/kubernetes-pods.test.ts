@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import {
   busyboxImage,
   clusterHookMs,
@@ -8,6 +10,7 @@ import {
   type PrivateRegistry,
   pushImage,
   startPrivateRegistry,
+  temporaryDirectory,
   trustRegistry,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
@@ -212,5 +215,29 @@ describeWithEngines(["kubernetes"], "the pods of the Kubernetes runtime", () => 
       reason: "policy",
       message: expect.stringContaining("EXECUTOR_DENIED_IMAGES"),
     });
+  });
+
+  it("that ended long ago are collected, whatever executor made them, and running ones are not", async () => {
+    await using directory = await temporaryDirectory();
+    await using _ = await create(open(), { owner: "running" });
+    const [{ metadata, spec }] = JSON.parse(await inNamespace("get", "pods", "-o", "json")).items;
+    const [agent] = spec.containers;
+    // The agent of a pod whose executor never comes ends by itself.
+    const containers = [{ ...agent, command: ["/agent", "serve", "1"] }];
+    const volumes = spec.volumes.filter(({ name }: { name: string }) => !name.startsWith("kube-api-access"));
+    const pod = {
+      ...{ apiVersion: "v1", kind: "Pod", metadata: { name: "lost", labels: metadata.labels } },
+      spec: { ...spec, containers, volumes, nodeName: undefined },
+    };
+    await writeFile(join(directory.path, "pod.json"), JSON.stringify(pod));
+    await inNamespace("create", "-f", join(directory.path, "pod.json"));
+    const phases = () => inNamespace("get", "pods", "-o", "jsonpath={.items[*].status.phase}");
+    const collect = (keepEndedMs: number) =>
+      open({ keepEndedMs }).collect({ owner: "another", keep: new Set(), signal });
+    await expect.poll(phases, { timeout: 30_000 }).toMatch(/Succeeded|Failed/);
+
+    expect(await collect(3_600_000)).toEqual({ sandboxes: 0, details: [] });
+    expect(await collect(0)).toMatchObject({ sandboxes: 1, details: [expect.stringContaining("deleted")] });
+    await expect.poll(phases, { timeout: 20_000 }).toBe("Running");
   });
 });

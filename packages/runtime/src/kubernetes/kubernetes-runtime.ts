@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { AirlockError } from "@airlock/job";
-import { CoreV1Api, type KubeConfig, NetworkingV1Api, type V1Pod, VersionApi } from "@kubernetes/client-node";
+import { CoreV1Api, type KubeConfig, NetworkingV1Api, type V1Pod } from "@kubernetes/client-node";
 import { checkLimits } from "../contract/check-limits.ts";
 import {
   type Abortable,
@@ -20,7 +20,8 @@ import { processLimits } from "../isolation/process-limits.ts";
 import { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { putGuestFiles } from "../microvm/put-guest-files.ts";
 import { AgentSession } from "./agent-session.ts";
-import { podRefused, statusOf } from "./api-failure.ts";
+import { podRefused, secretRefused, statusOf } from "./api-failure.ts";
+import { clusterVersion } from "./cluster-version.ts";
 import { connectAgent } from "./connect-agent.ts";
 import { KubernetesSandbox } from "./kubernetes-sandbox.ts";
 import { podFailure } from "./pod-failure.ts";
@@ -37,6 +38,8 @@ export interface KubernetesRuntimeOptions {
   readonly config: KubeConfig;
   readonly namespace: string;
   readonly pods: PodOptions;
+  /** How long pods without an executor stay after their end. Default: 1 hour. */
+  readonly keepEndedMs?: number;
   /** How long a pod may wait for a node. Default: 2 minutes. */
   readonly schedulingMs?: number;
   /** Which images jobs may use. Default: all. */
@@ -48,6 +51,7 @@ export interface KubernetesRuntimeOptions {
 const limitsProblem =
   "Kubernetes has no limit for the processes of one pod. Set podPidsLimit of the kubelets, and EXECUTOR_UNENFORCED_LIMITS=none.";
 const startMs = 120_000;
+const keptEndedMs = 3_600_000;
 const silentMs = 600_000;
 
 /** The runtime that runs each job in a pod of its own. */
@@ -71,7 +75,7 @@ class CreatedKubernetesRuntime implements Runtime {
 
   async describe({ signal }: Abortable): Promise<RuntimeDescription> {
     signal.throwIfAborted();
-    const { gitVersion } = await this.#options.config.makeApiClient(VersionApi).getCode();
+    const gitVersion = await clusterVersion(this.#options.config);
     return {
       version: gitVersion,
       components: [{ name: "kubernetes", version: gitVersion }],
@@ -180,7 +184,30 @@ class CreatedKubernetesRuntime implements Runtime {
       await this.#delete(name, watch);
       details.push(`pod ${name} of the job ${id}: deleted`);
     }
-    return { sandboxes: details.length, details };
+    const ended = await this.#collectEnded(signal);
+    return { sandboxes: details.length + ended.length, details: [...details, ...ended] };
+  }
+
+  /**
+   * Deletes pods that have ended long ago. An executor that lost its data directory has another name, and does
+   * not find the pods that it left.
+   */
+  async #collectEnded(signal: AbortSignal): Promise<string[]> {
+    const { namespace, keepEndedMs = keptEndedMs } = this.#options;
+    const fieldSelector = "status.phase!=Pending,status.phase!=Running";
+    const { items } = await this.#api.listNamespacedPod({ namespace, labelSelector: ownerLabel, fieldSelector });
+    const details: string[] = [];
+    for (const { metadata, status } of items) {
+      signal.throwIfAborted();
+      const name = metadata?.name ?? "";
+      const endedAt = status?.containerStatuses?.[0]?.state?.terminated?.finishedAt ?? metadata?.creationTimestamp;
+      if (endedAt === undefined || Date.now() - endedAt.getTime() < keepEndedMs) continue;
+      await this.#api.deleteNamespacedPod({ name, namespace }).catch((error: unknown) => {
+        if (statusOf(error) !== 404) throw error;
+      });
+      details.push(`pod ${name} that ended at ${endedAt.toISOString()}: deleted`);
+    }
+    return details;
   }
 
   /** The cluster's nodes remove images themselves. */
@@ -215,7 +242,11 @@ class CreatedKubernetesRuntime implements Runtime {
     const { namespace } = this.#options;
     const name = pullSecretName(pod.metadata?.name ?? "", registryAuth);
     if (name === null || registryAuth === undefined) return;
-    await this.#api.createNamespacedSecret({ namespace, body: makePullSecret(name, pod, registryAuth) });
+    try {
+      await this.#api.createNamespacedSecret({ namespace, body: makePullSecret(name, pod, registryAuth) });
+    } catch (error) {
+      throw secretRefused(error);
+    }
   }
 
   /** One policy for all pods without a network. It exists before the first of them. */

@@ -1,9 +1,10 @@
 import { randomBytes } from "node:crypto";
 import { type CoreV1Api, type KubeConfig, PatchStrategy, setHeaderOptions } from "@kubernetes/client-node";
-import { imageInvalid, imageUnusable } from "../contract/errors.ts";
+import { imageUnusable } from "../contract/errors.ts";
 import type { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { GuestCallError } from "../microvm/guest/guest-call-error.ts";
 import { PayloadWriter } from "../microvm/guest/payload-writer.ts";
+import { containerRefused } from "./api-failure.ts";
 import { podFailure, stepContainerFailure } from "./pod-failure.ts";
 import type { PodOptions } from "./pod-options.ts";
 import { makeStepContainer } from "./pod-spec.ts";
@@ -95,7 +96,7 @@ export class StepSlots {
       try {
         await api.patchNamespacedPodEphemeralcontainers({ namespace, name: pod, body }, headers);
       } catch (error) {
-        throw imageInvalid(image, "is not accepted by the API server", error);
+        throw containerRefused(image, error);
       }
       await opened;
       return { index, image };

@@ -104,6 +104,13 @@ describeWithEngines(["kubernetes", "postgres"], "an executor in Kubernetes", () 
     return path;
   }
 
+  /** Another kubeconfig. */
+  async function changed(name: string, change: (text: string) => string): Promise<string> {
+    const path = join(dir, `${name}.kubeconfig`);
+    await writeFile(path, change(await readFile(kubeconfig, "utf8")), { mode: 0o600 });
+    return path;
+  }
+
   async function validate(more: Readonly<Record<string, string>> = {}) {
     const child = spawn(process.execPath, [main, "validate"], {
       env: { ...env, ...more },
@@ -144,13 +151,19 @@ describeWithEngines(["kubernetes", "postgres"], "an executor in Kubernetes", () 
     await writeFile(join(dir, "manifest.yaml"), manifest);
     await kubectl(cluster, "apply", "-f", join(dir, "manifest.yaml"));
     await kubectl(cluster, "--namespace", namespace, "create", "quota", "some", "--hard=pods=50");
-    const [wrong, dead, privileged] = await Promise.all([
+    const [wrong, dead, elsewhere, stranger, privileged] = await Promise.all([
       validate({ EXECUTOR_KUBERNETES_RUNTIME_CLASS: "missing", EXECUTOR_KUBERNETES_NODE_NAME: "nowhere" }),
       validate({ EXECUTOR_KUBERNETES_CONFIG_PATH: join(dir, "none") }),
+      validate({ EXECUTOR_KUBERNETES_CONFIG_PATH: await changed("elsewhere", (text) => text.replace(/:\d+"/, ':1"')) }),
+      validate({
+        EXECUTOR_KUBERNETES_CONFIG_PATH: await changed("stranger", (text) => text.replace(/"token":"/, "$&x")),
+      }),
       validate({ EXECUTOR_KUBERNETES_CONFIG_PATH: cluster.kubeconfigPath, EXECUTOR_KUBERNETES_NODE_NAME: "nowhere" }),
     ]);
     expect(wrong.output).toMatch(/RuntimeClass "missing" not found.*EXECUTOR_KUBERNETES_RUNTIME_CLASS/);
     expect(wrong.output).toContain("can't tell whether the node nowhere exists");
+    expect(elsewhere.output).toMatch(/^FAIL {2}runtime: the API server https:\S+:1 can't be reached/m);
+    expect(stranger.output).toMatch(/^FAIL {2}runtime: the API server \S+ refuses the credentials: Unauthorized$/m);
     expect(privileged.output).toMatch(/no node "nowhere": correct EXECUTOR_KUBERNETES_NODE_NAME/);
     expect(dead.output).toMatch(/^FAIL {2}runtime: cannot read the kubeconfig .*\/none: .*ENOENT/m);
   }, 90_000);

@@ -29,6 +29,7 @@ export interface RuntimeChanges {
   readonly server?: string;
   readonly pods?: Partial<PodOptions>;
   readonly schedulingMs?: number;
+  readonly keepEndedMs?: number;
   readonly images?: ImagePolicy;
 }
 
