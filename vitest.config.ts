@@ -24,7 +24,8 @@ export default defineConfig({
     pool: "forks",
     // Many tests wait for processes, leases and time limits, so even two cores run two files at the same time.
     maxWorkers: Math.max(2, availableParallelism() - 1),
-    testTimeout: 60_000,
+    // An emulated machine that boots on busy cores takes up to a minute.
+    testTimeout: 120_000,
     hookTimeout: 120_000,
   },
 });
