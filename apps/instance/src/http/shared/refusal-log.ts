@@ -19,10 +19,13 @@ interface Window {
  */
 export class RefusalLog {
   readonly #db: Database;
+  readonly #now: () => number;
   readonly #windows = new Map<string, Window>();
 
-  constructor(db: Database) {
+  /** @param now Time in ms, of a clock that never goes back. */
+  constructor(db: Database, now: () => number = () => performance.now()) {
     this.#db = db;
+    this.#now = now;
   }
 
   async record(by: AuditSource, event: AuditEvent): Promise<void> {
@@ -30,19 +33,25 @@ export class RefusalLog {
     const named = JSON.stringify([action, networkOf(by.address ?? ""), by.actor, target?.name, details.code]);
     const key = this.#windows.has(named) || this.#windows.size < maxKeys ? named : `${action} of many networks`;
     const window = this.#windows.get(key);
-    if (window && window.endsAt > performance.now()) {
+    if (window && window.endsAt > this.#now()) {
       window.repeated += 1;
       return;
     }
     if (window) await this.#close(key, window);
-    this.#windows.set(key, { endsAt: performance.now() + windowMs, by, event, repeated: 0 });
-    await recordAudit(this.#db, by, [event]);
+    this.#windows.set(key, { endsAt: this.#now() + windowMs, by, event, repeated: 0 });
+    try {
+      await recordAudit(this.#db, by, [event]);
+    } catch (error) {
+      // The next one is the first in the log then.
+      this.#windows.delete(key);
+      throw error;
+    }
   }
 
   /** Writes the counts of windows that have ended. */
   async sweep(): Promise<void> {
     for (const [key, window] of this.#windows) {
-      if (window.endsAt <= performance.now()) await this.#close(key, window);
+      if (window.endsAt <= this.#now()) await this.#close(key, window);
     }
   }
 
