@@ -181,6 +181,8 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
           await page.getByText(/^\d fields need a correction/).waitFor();
         },
       },
+      { name: "the login of users", path: "/login" },
+      { name: "the login with the token", path: "/login", act: press("Use the administrator's token") },
       { name: "a page that is not there", path: "/nowhere" },
     ];
   }

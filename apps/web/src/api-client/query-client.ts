@@ -18,6 +18,7 @@ export function createQueryClient(): QueryClient {
 /** Query keys of all fetched data. */
 export const queryKeys = {
   session: ["session"],
+  signInMethods: ["sign-in"],
   allJobs: ["jobs"],
   jobs: (search: string) => ["jobs", search],
   job: (id: number) => ["job", id],

@@ -1,3 +1,4 @@
+import type { SessionView } from "@airlock/api";
 import { ActionIcon, AppShell, Box, Burger, Button, Group, Loader, Menu, NavLink, Text, Tooltip } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import {
@@ -32,14 +33,15 @@ import { ShortcutDialog } from "./shortcut-dialog.tsx";
 
 const pages = [
   { path: "/jobs", label: "Jobs", icon: IconTerminal2 },
-  { path: "/executors", label: "Executors", icon: IconServer2 },
   { path: "/queues", label: "Queues", icon: IconStack2 },
   { path: "/repositories", label: "Repositories", icon: IconFolders },
   { path: "/secrets", label: "Secrets", icon: IconKey },
   { path: "/organizations", label: "Organizations", icon: IconBuilding },
 ] as const;
 
+/** Only for administrators. */
 const administration = [
+  { path: "/executors", label: "Executors", icon: IconServer2 },
   { path: "/users", label: "Users", icon: IconUsers },
   { path: "/executor-tokens", label: "Executor tokens", icon: IconShieldLock },
   { path: "/audit", label: "Audit log", icon: IconHistory },
@@ -109,7 +111,7 @@ export function AppLayout() {
               </ActionIcon>
             </Tooltip>
             <ColorSchemeSwitch />
-            <SessionMenu version={session.data?.version} />
+            <SessionMenu session={session.data} />
           </Group>
         </Group>
       </AppShell.Header>
@@ -164,7 +166,7 @@ function PageLink({ path, label, icon: Picture }: PageLinkProps) {
   );
 }
 
-function SessionMenu({ version }: { readonly version: string | undefined }) {
+function SessionMenu({ session }: { readonly session: SessionView | undefined }) {
   const client = useQueryClient();
   const navigate = useNavigate();
   const logOut = useMutation({
@@ -182,7 +184,10 @@ function SessionMenu({ version }: { readonly version: string | undefined }) {
         </ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Label>Administrator{version && ` · airlock ${version}`}</Menu.Label>
+        <Menu.Label>
+          {session?.user?.name ?? "Administrator"}
+          {session && ` · airlock ${session.version}`}
+        </Menu.Label>
         <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => logOut.mutate()}>
           Log out
         </Menu.Item>

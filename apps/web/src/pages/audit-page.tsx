@@ -42,7 +42,6 @@ export function AuditPage() {
         </Button>
       </PageHeader>
       <AuditFilters
-        key={search.toString()}
         filter={filter}
         problems={withTimes(refused.fields)}
         onChange={(next) => setAddress(auditSearch(next))}

@@ -6,6 +6,7 @@ import { listExecutors } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { ExecutorCard } from "../features/executors/executor-card.tsx";
 import { useListEvents } from "../features/jobs/use-list-events.ts";
+import { AdministratorsOnly } from "../ui/administrators-only.tsx";
 import { CommandBlock } from "../ui/command-block.tsx";
 import { EmptyState } from "../ui/empty-state.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
@@ -13,6 +14,14 @@ import { PageHeader } from "../ui/page-header.tsx";
 import { usePageIdentity } from "../ui/page-identity.ts";
 
 export function ExecutorsPage() {
+  return (
+    <AdministratorsOnly>
+      <Executors />
+    </AdministratorsOnly>
+  );
+}
+
+function Executors() {
   usePageIdentity("Executors");
   useListEvents();
   const { data, error, refetch } = useQuery({

@@ -7,6 +7,7 @@ import { Link } from "react-router";
 import { listQueues } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { serverNow } from "../api-client/server-clock.ts";
+import { useAdministrator } from "../api-client/use-administrator.ts";
 import classes from "../features/jobs/job-list.module.css";
 import { useListEvents } from "../features/jobs/use-list-events.ts";
 import { QueueDialog } from "../features/queues/queue-dialog.tsx";
@@ -20,6 +21,7 @@ import { durationLimit } from "../ui/time-words.ts";
 export function QueuesPage() {
   usePageIdentity("Queues");
   useListEvents();
+  const administrator = useAdministrator();
   const [edited, setEdited] = useState<QueueView | "new">();
   const { data, error, refetch } = useQuery({
     queryKey: queryKeys.queues,
@@ -35,9 +37,11 @@ export function QueuesPage() {
   return (
     <>
       <PageHeader title="Queues" description="Jobs wait in a queue until an executor that serves it has a free slot">
-        <Button leftSection={<IconPlus size={16} />} onClick={() => setEdited("new")}>
-          New queue
-        </Button>
+        {administrator && (
+          <Button leftSection={<IconPlus size={16} />} onClick={() => setEdited("new")}>
+            New queue
+          </Button>
+        )}
       </PageHeader>
       {edited && <QueueDialog {...(edited === "new" ? {} : { queue: edited })} onClose={() => setEdited(undefined)} />}
       {error && data === undefined && (
@@ -122,14 +126,16 @@ export function QueuesPage() {
                     )}
                   </Table.Td>
                   <Table.Td>
-                    <ActionIcon
-                      variant="subtle"
-                      color="gray"
-                      aria-label={`Settings of ${queue.name}`}
-                      onClick={() => setEdited(queue)}
-                    >
-                      <IconSettings size={18} />
-                    </ActionIcon>
+                    {administrator && (
+                      <ActionIcon
+                        variant="subtle"
+                        color="gray"
+                        aria-label={`Settings of ${queue.name}`}
+                        onClick={() => setEdited(queue)}
+                      >
+                        <IconSettings size={18} />
+                      </ActionIcon>
+                    )}
                   </Table.Td>
                 </Table.Tr>
               ))}

@@ -21,6 +21,7 @@ import { RelativeTime } from "../ui/relative-time.tsx";
 
 export function RepositoriesPage() {
   usePageIdentity("Repositories");
+  const administrator = useAdministrator();
   const { data, error, refetch } = useQuery({
     queryKey: queryKeys.repositories,
     queryFn: ({ signal }) => listRepositories({ signal }),
@@ -34,14 +35,15 @@ export function RepositoriesPage() {
         description="The instance mirrors repositories, so executors never see their credentials"
       />
       <Stack gap="md">
-        <AddRepository />
+        {administrator && <AddRepository />}
         {error && data === undefined && (
           <ErrorPanel title="The repositories could not be loaded" error={error} onRetry={refetch} />
         )}
         {!error && data === undefined && <Loader type="dots" aria-label="Loading" />}
         {data?.length === 0 && (
           <EmptyState icon={IconFolders} title="No repositories yet">
-            Add the first one above. A job without a repository starts in an empty workspace.
+            {administrator ? "Add the first one above." : "Ask an administrator to add one."} A job without a repository
+            starts in an empty workspace.
           </EmptyState>
         )}
         {data?.map((repository) => (

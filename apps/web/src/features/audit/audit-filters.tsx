@@ -3,7 +3,7 @@ import { Button, Group, NativeSelect, Paper, TextInput } from "@mantine/core";
 import { IconFilter, IconFilterX } from "@tabler/icons-react";
 import { type FormEvent, useState } from "react";
 import { actionWords } from "./action-words.ts";
-import { type AuditField, type AuditFilter, isoTime, localTime } from "./audit-filter.ts";
+import { type AuditField, type AuditFilter, auditSearch, isoTime, localTime } from "./audit-filter.ts";
 
 interface AuditFiltersProps {
   readonly filter: AuditFilter;
@@ -19,14 +19,27 @@ const kinds = [...Map.groupBy(auditActions, (action) => action.split(".")[0] ?? 
 
 export function AuditFilters({ filter, problems, onChange }: AuditFiltersProps) {
   const [draft, setDraft] = useState(filter);
+  const address = auditSearch(filter).toString();
+  const [seen, setSeen] = useState(address);
+  const [applied, setApplied] = useState(address);
+  // The address also changes with the browser's history. A change that comes from these fields must not undo what was
+  // typed since then.
+  if (address !== seen) {
+    setSeen(address);
+    if (address !== applied) {
+      setApplied(address);
+      setDraft(filter);
+    }
+  }
   const set = (field: AuditField, value: string) => setDraft({ ...draft, [field]: value });
   const apply = (next: AuditFilter) => {
     setDraft(next);
+    setApplied(auditSearch(next).toString());
     onChange(next);
   };
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    onChange(draft);
+    apply(draft);
   };
   const filtered = Object.values(draft).some((value) => value !== "");
   return (
