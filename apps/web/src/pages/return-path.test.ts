@@ -10,6 +10,10 @@ describe("the redirect after login", () => {
     expect(returnPath(new URL(path, origin).searchParams, origin)).toBe("/jobs/42?entry=3#L120");
   });
 
+  it("keeps the page when a second request is refused on the login page", () => {
+    expect(loginPath({ pathname: "/login", search: "?next=%2Fusers", hash: "" })).toBe("/login?next=%2Fusers");
+  });
+
   it.each([
     "https://evil.example/",
     "//evil.example",

@@ -1,6 +1,7 @@
 /** The login page's URL, with the page to return to after the login. */
 export function loginPath(from: { readonly pathname: string; readonly search: string; readonly hash: string }): string {
-  if (from.pathname === "/login") return "/login";
+  // Several requests of a page are refused when the session ends. The later ones keep the page to return to.
+  if (from.pathname === "/login") return `/login${from.search}`;
   const next = `${from.pathname}${from.search}${from.hash}`;
   return next === "/" || next === "/jobs" ? "/login" : `/login?${new URLSearchParams({ next })}`;
 }
