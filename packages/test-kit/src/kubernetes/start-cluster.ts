@@ -2,6 +2,8 @@ import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { promisify } from "node:util";
 import { startDaemon } from "../host/daemon.ts";
 import { startEngineNetwork } from "../host/engine-network.ts";
@@ -82,18 +84,25 @@ export async function startCluster(program: string): Promise<Cluster> {
 }
 
 /** Adds an image to the cluster's node under this reference. No registry is involved. */
-export async function importImage({ initPid }: ClusterAccess, image: FixtureImage, reference: string): Promise<void> {
+export async function importImage(cluster: ClusterAccess, image: FixtureImage, reference: string): Promise<void> {
+  await importArchive(cluster, Readable.from([await dockerArchive(image, reference)]));
+}
+
+/** Adds the images of an archive to the cluster's node: an OCI layout, or as `docker save` writes it. */
+export async function importArchive({ initPid }: ClusterAccess, archive: Readable): Promise<void> {
   const ctr = ["ctr", "--address", "/run/containerd/containerd.sock", "--namespace", "k8s.io", "images", "import", "-"];
   const child = spawn("nsenter", [`--target=${initPid}`, "--mount", "--pid", "--", ...ctr], {
     stdio: ["pipe", "ignore", "pipe"],
   });
+  const closed = once(child, "close");
   const said: Buffer[] = [];
   child.stderr.on("data", (bytes: Buffer) => said.push(bytes));
   // A program that ended early breaks the pipe; its exit code reports the fault.
-  child.stdin.on("error", () => {});
-  child.stdin.end(await dockerArchive(image, reference));
-  const [code] = (await once(child, "close")) as [number | null];
-  if (code !== 0) throw new Error(`cannot import ${reference}: ${Buffer.concat(said).toString()}`);
+  await pipeline(archive, child.stdin).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_PREMATURE_CLOSE") throw error;
+  });
+  const [code] = (await closed) as [number | null];
+  if (code !== 0) throw new Error(`the node can't import the image: ${Buffer.concat(said).toString()}`);
 }
 
 /** Lets the cluster's node use the registry at this address without TLS. */
