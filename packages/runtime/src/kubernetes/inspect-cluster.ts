@@ -48,9 +48,9 @@ export async function inspectCluster(
     const problem = await checkNode(config, api, nodeName, note);
     if (problem !== null) problems.push(problem);
   }
-  if (pods.stepPullPolicy === "IfNotPresent")
+  if (pods.stepPullPolicy !== "Always")
     note(
-      "With the pull policy IfNotPresent, a node gives a private image that one job has pulled to all jobs that name it. Always does not.",
+      `With the pull policy ${pods.stepPullPolicy}, a node gives a private image that one job has pulled to all jobs that name it. Always does not.`,
     );
   if (problems.length > 0) {
     throw new AirlockError(
@@ -69,7 +69,7 @@ async function checkRules(config: KubeConfig, namespace: string, note: (text: st
   const api = config.makeApiClient(AuthorizationV1Api);
   const problems: string[] = [];
   const allowed = new Set<string>();
-  for (const { group, resource, verbs, why, onlyForValidate } of requiredRules) {
+  for (const { group, resource, verbs, why, optional } of requiredRules) {
     const [name = "", subresource] = resource.split("/");
     for (const verb of verbs) {
       const resourceAttributes = { namespace, group, resource: name, verb, ...(subresource ? { subresource } : {}) };
@@ -77,7 +77,7 @@ async function checkRules(config: KubeConfig, namespace: string, note: (text: st
       const ofGroup = group === "" ? resource : `${resource}.${group}`;
       const missing = `may not ${verb} ${ofGroup} in the namespace ${namespace}, which it needs ${why}`;
       if (status?.allowed) allowed.add(`${resource} ${verb}`);
-      else if (onlyForValidate) note(`The executor ${missing}.`);
+      else if (optional) note(`The executor ${missing}.`);
       else problems.push(`The executor ${missing}: add the verb to its Role.`);
     }
   }

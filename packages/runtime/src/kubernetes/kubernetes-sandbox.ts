@@ -64,11 +64,11 @@ export class KubernetesSandbox implements Sandbox {
     this.id = parts.plan.id;
   }
 
-  async prepareImage(image: string, { signal }: Parameters<Sandbox["prepareImage"]>[1]): Promise<void> {
+  async prepareImage(image: string, { signal, progress }: Parameters<Sandbox["prepareImage"]>[1]): Promise<void> {
     signal.throwIfAborted();
     this.#calls.require("prepareImage", ["running"]);
     this.#admit(image);
-    await this.#explained(async () => void (await this.#parts.slots.prepare(image, this.#untilEnd(signal))));
+    await this.#explained(async () => void (await this.#parts.slots.prepare(image, this.#untilEnd(signal), progress)));
   }
 
   async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {

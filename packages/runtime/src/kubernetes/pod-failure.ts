@@ -1,4 +1,4 @@
-import type { V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
+import type { CoreV1Event, V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
 import { imageInvalid, imageUnavailable, imageUnusable, refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
 
 /** What registries answer about an image that does not exist, or that these credentials may not read. */
@@ -13,10 +13,7 @@ export function stepContainerFailure(status: V1ContainerStatus | undefined, imag
     case "InvalidImageName":
       return imageInvalid(image, "has an invalid name");
     case "ErrImageNeverPull":
-      return refusedByPolicy(
-        `image "${image}" is not on the node, and may not be pulled`,
-        "Load the image on the nodes.",
-      );
+      return notOnNode(image);
     case "ErrImagePull":
     case "ImagePullBackOff":
       return pullFailure(image, message);
@@ -34,6 +31,16 @@ export function stepContainerFailure(status: V1ContainerStatus | undefined, imag
     default:
       return terminated ? runtimeFailed(`the step's container has ended: ${message || terminated.reason}`) : null;
   }
+}
+
+/** Why a step's container can't start, as the kubelet reports it at once. `null`: it may still start. */
+export function containerEventFailure({ reason, message = "" }: CoreV1Event, image: string): Error | null {
+  if (reason === "ErrImageNeverPull") return notOnNode(image);
+  return reason === "Failed" && message.startsWith("Failed to pull image") ? pullFailure(image, message) : null;
+}
+
+function notOnNode(image: string): Error {
+  return refusedByPolicy(`image "${image}" is not on the node, and may not be pulled`, "Load the image on the nodes.");
 }
 
 function pullFailure(image: string, message: string): Error {

@@ -5,8 +5,8 @@ export interface RequiredRule {
   readonly verbs: readonly string[];
   /** What needs it, as the end of a sentence. */
   readonly why: string;
-  /** Without it `executor validate` knows less, and jobs run all the same. */
-  readonly onlyForValidate?: boolean;
+  /** Whether jobs run without it, too. */
+  readonly optional?: boolean;
 }
 
 /** All rights that an executor needs, in the namespace of its jobs. The documentation and `validate` use this list. */
@@ -24,17 +24,24 @@ export const requiredRules: readonly RequiredRule[] = [
   },
   {
     group: "",
+    resource: "events",
+    verbs: ["watch"],
+    why: "to tell at once why an image can't be pulled",
+    optional: true,
+  },
+  {
+    group: "",
     resource: "namespaces",
     verbs: ["get"],
     why: "to read the namespace's Pod Security level",
-    onlyForValidate: true,
+    optional: true,
   },
   {
     group: "",
     resource: "resourcequotas",
     verbs: ["list"],
     why: "to show the namespace's quota",
-    onlyForValidate: true,
+    optional: true,
   },
 ];
 

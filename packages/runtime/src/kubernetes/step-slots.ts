@@ -5,7 +5,8 @@ import type { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { GuestCallError } from "../microvm/guest/guest-call-error.ts";
 import { PayloadWriter } from "../microvm/guest/payload-writer.ts";
 import { containerRefused } from "./api-failure.ts";
-import { podFailure, stepContainerFailure } from "./pod-failure.ts";
+import { followContainerEvents } from "./container-events.ts";
+import { containerEventFailure, podFailure, stepContainerFailure } from "./pod-failure.ts";
 import type { PodOptions } from "./pod-options.ts";
 import { makeStepContainer } from "./pod-spec.ts";
 import type { PodWatch } from "./pod-watch.ts";
@@ -43,10 +44,10 @@ export class StepSlots {
   }
 
   /** Makes sure that a container of this image waits. Shares the work with other calls. */
-  prepare(image: string, signal: AbortSignal): Promise<Slot> {
+  prepare(image: string, signal: AbortSignal, progress: (text: string) => void = () => {}): Promise<Slot> {
     const known = this.#waiting.get(image);
     if (known) return known;
-    const opening = this.#open(image, signal);
+    const opening = this.#open(image, signal, progress);
     this.#waiting.set(image, opening);
     opening.catch(() => {
       if (this.#waiting.get(image) === opening) this.#waiting.delete(image);
@@ -65,8 +66,8 @@ export class StepSlots {
     this.#free.push(index);
   }
 
-  async #open(image: string, signal: AbortSignal): Promise<Slot> {
-    const { api, namespace, pod, watch, agent, options } = this.#parts;
+  async #open(image: string, signal: AbortSignal, progress: (text: string) => void): Promise<Slot> {
+    const { config, api, namespace, pod, watch, agent, options } = this.#parts;
     // More images than slots wait: the longest-waiting container is given up.
     const index = this.#free.shift() ?? (await this.#giveUpOne());
     this.#count += 1;
@@ -88,6 +89,11 @@ export class StepSlots {
     );
     watching.catch((error) => failed.abort(error));
     opened.catch(() => {});
+    using _ = followContainerEvents(config, { namespace, pod, container: name }, (event) => {
+      const problem = containerEventFailure(event, image);
+      if (problem) failed.abort(problem);
+      else if (event.reason === "Pulling" || event.reason === "Pulled") progress(event.message ?? event.reason);
+    });
     try {
       const body = {
         spec: { ephemeralContainers: [makeStepContainer({ name, image, token: token.toString("hex") }, options)] },
