@@ -27,7 +27,16 @@ export interface AuditEvent {
 /** Adds entries. Call it in the transaction of the change, so that neither is stored without the other. */
 export async function recordAudit(db: Database, by: AuditSource, events: readonly AuditEvent[]): Promise<void> {
   if (events.length === 0) return;
-  const rows = events.map(({ action, namespace, target, job, details }) => ({
+  // A single parameter, however many entries there are.
+  const rows = JSON.stringify(events.map((event) => auditRow(by, event)));
+  await sql`
+    insert into audit_log (${auditColumns})
+    select ${auditColumns} from jsonb_to_recordset(${rows}::jsonb) as entry (${auditTypes})`.execute(db);
+}
+
+/** An entry as the columns of its row, for statements that make a change and record it at once. */
+export function auditRow(by: AuditSource, { action, namespace, target, job, details }: AuditEvent) {
+  return {
     action,
     actor: storable(by.actor),
     via: by.via,
@@ -38,14 +47,17 @@ export async function recordAudit(db: Database, by: AuditSource, events: readonl
     target: target ? storable(target.name) : null,
     job: job ?? null,
     details: storableDetails(details ?? {}),
-  }));
-  // A single parameter, however many entries there are.
-  await sql`
-    insert into audit_log (action, actor, via, credential, address, namespace, target_kind, target, job, details)
-    select * from jsonb_to_recordset(${JSON.stringify(rows)}::jsonb)
-      as entry (action text, actor text, via text, credential text, address text, namespace text, target_kind text,
-        target text, job bigint, details jsonb)`.execute(db);
+  };
 }
+
+export const auditColumns = sql.raw(
+  "action, actor, via, credential, address, namespace, target_kind, target, job, details",
+);
+/** The columns as `jsonb_to_record` names them. */
+export const auditTypes = sql.raw(
+  "action text, actor text, via text, credential text, address text, namespace text, target_kind text, target text, " +
+    "job bigint, details jsonb",
+);
 
 /** Clients choose some of the text, and must not fill the database with it. */
 const maxTextLength = 300;

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import type { JobSpec } from "@airlock/api";
 import { AirlockError, parseBytes } from "@airlock/job";
 import { sql } from "kysely";
+import { type AuditEvent, type AuditSource, auditColumns, auditRow, auditTypes } from "../audit/audit-log.ts";
 import type { Database } from "../store/database.ts";
 import { executePrepared } from "../store/prepared-statements.ts";
 import { jobNeeds } from "./job-needs.ts";
@@ -15,6 +16,8 @@ export interface NewJob {
   readonly warnings?: readonly string[];
   /** The same key with the same spec identifies the same job. */
   readonly idempotencyKey: string | null;
+  /** Who submits the job, for the audit log; absent: nobody is recorded. */
+  readonly by?: AuditSource;
 }
 
 /** `created` is false if a job with this key already existed. */
@@ -28,6 +31,7 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
   const { spec } = job;
   const text = JSON.stringify(spec);
   const digest = job.idempotencyKey === null ? null : createHash("sha256").update(text).digest();
+  const entry = job.by ? auditRow(job.by, submission(job)) : null;
   const { cpus, memory, disk } = spec.resources;
   const cpuMillis = cpus === undefined ? null : Math.ceil(cpus * 1000);
   // A job's turn is one after the last of its namespace, and never before the round that is being handed out. A late
@@ -39,27 +43,35 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
     with present as (
       -- Makes a deletion of the repository wait until this job is stored, so that the deletion finds it.
       select name from repositories where name = ${job.repository}::text for key share
+    ), created as (
+      insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, needs, turn,
+        repository, revision, commit, warnings, idempotency_key, idempotency_sha256)
+      select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,
+        ${cpuMillis}::bigint, ${toBytes(memory)}::bigint, ${toBytes(disk)}::bigint,
+        ${JSON.stringify(jobNeeds(spec, job.commit))}::jsonb,
+        greatest(
+          (select max(turn) + 1 from jobs where state = 'queued' and queue = ${spec.queue}
+            and namespace = ${spec.namespace} and priority = ${spec.priority}::integer),
+          (select min(turn) from jobs where state = 'queued' and queue = ${spec.queue}
+            and priority = ${spec.priority}::integer),
+          -- The oldest queued turn may belong to a job that no executor can take. Running jobs show the current round.
+          (select min(turn) from jobs where state = 'processing' and queue = ${spec.queue}
+            and priority = ${spec.priority}::integer),
+          0),
+        ${job.repository}::text, ${spec.revision}::text, ${job.commit}::text, ${job.warnings ?? []}::text[],
+        ${job.idempotencyKey}::text, ${digest}::bytea
+      from queues where name = ${spec.queue}
+        and (${job.repository}::text is null or exists (select from present))
+      on conflict (idempotency_key) where idempotency_key is not null do nothing
+      returning id
+    ), recorded as (
+      -- In the same statement, which is as good as a transaction and takes one round trip.
+      insert into audit_log (${auditColumns})
+      select action, actor, via, credential, address, namespace, target_kind, target, created.id, details
+      from created, jsonb_to_record(${entry && JSON.stringify(entry)}::jsonb) as entry (${auditTypes})
+      where entry.action is not null
     )
-    insert into jobs (queue, priority, spec, labels, namespace, cpu_millis, memory_bytes, disk_bytes, needs, turn,
-      repository, revision, commit, warnings, idempotency_key, idempotency_sha256)
-    select name, ${spec.priority}::integer, ${text}::jsonb, ${JSON.stringify(spec.labels)}::jsonb, ${spec.namespace}::text,
-      ${cpuMillis}::bigint, ${toBytes(memory)}::bigint, ${toBytes(disk)}::bigint,
-      ${JSON.stringify(jobNeeds(spec, job.commit))}::jsonb,
-      greatest(
-        (select max(turn) + 1 from jobs where state = 'queued' and queue = ${spec.queue}
-          and namespace = ${spec.namespace} and priority = ${spec.priority}::integer),
-        (select min(turn) from jobs where state = 'queued' and queue = ${spec.queue}
-          and priority = ${spec.priority}::integer),
-        -- The oldest queued turn may belong to a job that no executor can take. Running jobs show the current round.
-        (select min(turn) from jobs where state = 'processing' and queue = ${spec.queue}
-          and priority = ${spec.priority}::integer),
-        0),
-      ${job.repository}::text, ${spec.revision}::text, ${job.commit}::text, ${job.warnings ?? []}::text[],
-      ${job.idempotencyKey}::text, ${digest}::bytea
-    from queues where name = ${spec.queue}
-      and (${job.repository}::text is null or exists (select from present))
-    on conflict (idempotency_key) where idempotency_key is not null do nothing
-    returning id`,
+    select id from created`,
     db,
   );
   const id = rows[0]?.id;
@@ -74,6 +86,10 @@ export async function enqueueJob(db: Database, job: NewJob): Promise<EnqueuedJob
     code: "unknown-repository",
     hint: "Add it again, then submit the job again.",
   });
+}
+
+function submission({ spec, repository }: NewJob): AuditEvent {
+  return { action: "job.submitted", namespace: spec.namespace, details: { queue: spec.queue, repository } };
 }
 
 function toBytes(size: number | string | undefined): number | null {

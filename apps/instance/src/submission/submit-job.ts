@@ -1,9 +1,8 @@
 import type { JobSpec } from "@airlock/api";
-import { type AuditSource, recordAudit } from "../audit/audit-log.ts";
+import type { AuditSource } from "../audit/audit-log.ts";
 import { type EnqueuedJob, enqueueJob, findJobByKey, unknownQueue } from "../queues/enqueue-job.ts";
 import type { RepositoryService } from "../repositories/repository-service.ts";
 import type { Database } from "../store/database.ts";
-import { inTransaction } from "../store/in-transaction.ts";
 import type { Notifications } from "../store/notifications.ts";
 import { checkSecrets } from "./check-secrets.ts";
 
@@ -39,20 +38,13 @@ export async function submitJob(
   // Run the fast check before git, which takes time.
   await requireQueue(db, spec.queue);
   const resolved = spec.repository === undefined ? null : await repositories.resolve(spec.repository, spec.revision);
-  const job = await inTransaction(db, async (transaction) => {
-    const enqueued = await enqueueJob(transaction, {
-      spec,
-      repository: resolved?.repository ?? null,
-      commit: resolved?.commit ?? null,
-      warnings: resolved?.warnings ?? withoutRepository(spec),
-      idempotencyKey,
-    });
-    const { namespace, queue } = spec;
-    const details = { queue, repository: resolved?.repository };
-    if (enqueued.created) {
-      await recordAudit(transaction, by, [{ action: "job.submitted", namespace, job: enqueued.id, details }]);
-    }
-    return enqueued;
+  const job = await enqueueJob(db, {
+    spec,
+    repository: resolved?.repository ?? null,
+    commit: resolved?.commit ?? null,
+    warnings: resolved?.warnings ?? withoutRepository(spec),
+    idempotencyKey,
+    by,
   });
   if (job.created) notifications.publish({ kind: "queued", queue: spec.queue }, { kind: "job", job: job.id });
   return job;
