@@ -129,6 +129,12 @@ describeWithEngines(["kubernetes"], "the pods of the Kubernetes runtime", () => 
     const node = await kubectl(namespace.cluster, "get", "nodes", "-o", "jsonpath={.items[0].metadata.name}");
     await inNamespace("create", "serviceaccount", "jobs");
     await inNamespace("create", "configmap", "tools", "--from-literal=greeting=hello");
+    await using directory = await temporaryDirectory();
+    const runtimeClass = `class-${namespace.run}`;
+    const manifest = { apiVersion: "node.k8s.io/v1", kind: "RuntimeClass", metadata: { name: runtimeClass } };
+    await writeFile(join(directory.path, "class.json"), JSON.stringify({ ...manifest, handler: "runc" }));
+    await kubectl(namespace.cluster, "create", "-f", join(directory.path, "class.json"));
+    stack.defer(async () => void (await kubectl(namespace.cluster, "delete", "runtimeclass", runtimeClass)));
     const runtime = open({
       pods: {
         requests: { cpus: 64, memoryBytes: 1e6 },
@@ -147,6 +153,7 @@ describeWithEngines(["kubernetes"], "the pods of the Kubernetes runtime", () => 
           ],
           tolerations: [{ key: "jobs", operator: "Exists", effect: "NoSchedule" }],
           priorityClass: "system-node-critical",
+          runtimeClass,
         },
         volumes: [{ name: "greeting", configMap: { name: "tools" } }],
         volumeMounts: [{ name: "greeting", mountPath: "/opt/greeting", readOnly: true }],
@@ -159,7 +166,11 @@ describeWithEngines(["kubernetes"], "the pods of the Kubernetes runtime", () => 
 
     expect(stdout).toBe("hello\n4321\n");
     expect(pod.metadata.annotations["example.com/team"]).toBe("a b");
-    expect(pod.spec).toMatchObject({ serviceAccountName: "jobs", priorityClassName: "system-node-critical" });
+    expect(pod.spec).toMatchObject({
+      serviceAccountName: "jobs",
+      priorityClassName: "system-node-critical",
+      runtimeClassName: runtimeClass,
+    });
     expect(pod.spec.tolerations).toContainEqual({ key: "jobs", operator: "Exists", effect: "NoSchedule" });
     expect(pod.spec.affinity).toEqual({
       nodeAffinity: {
