@@ -155,11 +155,20 @@ describeWithEngines(["postgres"], "a sign-in with OpenID Connect", () => {
     "jobs",
     "/api/v1/sign-in/oidc",
     `/${"x".repeat(2000)}`,
+    `/${"ü".repeat(900)}`,
     "",
     "http://airlock.example@evil.example/",
   ])("does not lead to another site: %s", async (next) => {
     const ann = browser("sub-ann");
     const { response } = await ann.open(`${start}?next=${encodeURIComponent(next)}`, isPage);
     expect(response.headers.get("location")).toBe("/");
+  });
+
+  it("is not kept from people by another site that begins many with long addresses", async () => {
+    const ann = browser("sub-ann");
+    for (let time = 0; time < 12; time += 1) {
+      await ann.open(`${start}?next=/${"x".repeat(999)}`, isCallback);
+    }
+    expect((await signIn(ann)).pathname).toBe("/jobs/1");
   });
 });

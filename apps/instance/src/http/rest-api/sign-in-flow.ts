@@ -79,15 +79,17 @@ function sign(text: string, { administratorToken }: InstanceContext): string {
   return createHmac("sha256", administratorToken).update(`airlock sign-in ${text}`).digest("base64url");
 }
 
+/** All flows' cookies together must fit into a request's headers. Otherwise other sites could keep people out. */
 const maxNextLength = 1000;
 
 /** A page of this instance, from an address that anybody may have made. Everything else becomes the first page. */
 export function pageOf(next: string | undefined): string {
-  if (next === undefined || next.length > maxNextLength || !next.startsWith("/")) return "/";
+  if (!next?.startsWith("/")) return "/";
   const origin = "http://this-instance.invalid";
   if (!URL.canParse(next, origin)) return "/";
   const url = new URL(next, origin);
   const page = url.pathname + url.search + url.hash;
   // Browsers read `//host` and `/\host` as addresses of another site.
+  if (page.length > maxNextLength) return "/";
   return url.origin === origin && !page.startsWith("//") && !page.startsWith("/api/") ? page : "/";
 }
