@@ -84,6 +84,27 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
     }
   });
 
+  it("creates sandboxes and starts steps once the API server is back", async () => {
+    await using server = await interruptibleServer(await apiServer());
+    const interrupted = namespace.createRuntime({ server: server.url });
+    try {
+      server.stop();
+      const opening = openWorkplace(interrupted, { owner: "delayed", image });
+      await delay(3_000);
+      server.resume();
+      await using place = await opening;
+
+      server.stop();
+      const running = place.run("echo done");
+      await delay(3_000);
+      server.resume();
+      expect((await running).stdout).toBe("done\n");
+    } finally {
+      server.resume();
+      await interrupted.close();
+    }
+  });
+
   async function apiServer(): Promise<URL> {
     const { cluster } = namespace;
     return new URL(await kubectl(cluster, "config", "view", "-o", "jsonpath={.clusters[0].cluster.server}"));

@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { AirlockError } from "@airlock/job";
 import { CoreV1Api, type KubeConfig, NetworkingV1Api, type V1Pod } from "@kubernetes/client-node";
+import { abandonable } from "../contract/abandonable.ts";
 import { checkLimits } from "../contract/check-limits.ts";
 import {
   type Abortable,
@@ -21,6 +22,7 @@ import { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { putGuestFiles } from "../microvm/put-guest-files.ts";
 import { AgentSession } from "./agent-session.ts";
 import { podRefused, secretRefused, statusOf } from "./api-failure.ts";
+import { type CallOptions, callApi } from "./call-api.ts";
 import { clusterVersion } from "./cluster-version.ts";
 import { connectAgent } from "./connect-agent.ts";
 import { KubernetesSandbox } from "./kubernetes-sandbox.ts";
@@ -107,16 +109,15 @@ class CreatedKubernetesRuntime implements Runtime {
     if (plan.egress.kind !== "none") {
       throw refusedByPolicy("the egress policy can't be enforced here", "Use the policy none.");
     }
-    await using undo = new AsyncDisposableStack();
+    const undo = new AsyncDisposableStack();
     try {
-      await this.#denyEgress(plan.owner);
+      await abandonable(this.#denyEgress(plan.owner), signal);
       const watch = this.#watchOf(plan.owner);
       const name = podName(plan);
-      const pod = await this.#createPod(plan);
-      watch.add(pod);
+      const pod = await this.#createPod(plan, watch, signal);
       let stopped = false;
       undo.defer(() => this.#delete(name, watch, { force: stopped }));
-      await this.#putPullSecret(pod, plan);
+      await this.#putPullSecret(pod, plan, signal);
       const ended = new AbortController();
       void watch
         .until(name, (pod) => podFailure(pod) ?? undefined, AbortSignal.any([ended.signal]))
@@ -159,6 +160,8 @@ class CreatedKubernetesRuntime implements Runtime {
         },
       });
     } catch (error) {
+      // If the API server is away, `collect` deletes the pod later. The job needs to know the first problem.
+      await undo.disposeAsync().catch(() => {});
       if (signal.aborted) throw signal.reason;
       if (error instanceof AirlockError) throw error;
       throw runtimeFailed(`cannot create the sandbox ${plan.id}`, error);
@@ -228,25 +231,47 @@ class CreatedKubernetesRuntime implements Runtime {
     return watch;
   }
 
-  async #createPod(plan: SandboxPlan): Promise<V1Pod> {
+  async #createPod(plan: SandboxPlan, watch: PodWatch, signal: AbortSignal): Promise<V1Pod> {
     const { namespace, pods } = this.#options;
+    const body = makePod(plan, pods);
     try {
-      return await this.#api.createNamespacedPod({ namespace, body: makePod(plan, pods) });
+      const pod = await callApi(async (isRepeated) => {
+        try {
+          return await this.#api.createNamespacedPod({ namespace, body });
+        } catch (error) {
+          // An earlier request arrived, and its answer was lost.
+          if (!isRepeated || statusOf(error) !== 409) throw error;
+          return await watch.until(podName(plan), (made) => made ?? undefined, signal);
+        }
+      }, this.#calls(signal));
+      watch.add(pod);
+      return pod;
     } catch (error) {
       throw podRefused(error);
     }
   }
 
   /** The Secret belongs to the pod, so it can't exist before it. The kubelet reads it for each step's container. */
-  async #putPullSecret(pod: V1Pod, { registryAuth }: SandboxPlan): Promise<void> {
+  async #putPullSecret(pod: V1Pod, { registryAuth }: SandboxPlan, signal: AbortSignal): Promise<void> {
     const { namespace } = this.#options;
     const name = pullSecretName(pod.metadata?.name ?? "", registryAuth);
     if (name === null || registryAuth === undefined) return;
+    const body = makePullSecret(name, pod, registryAuth);
     try {
-      await this.#api.createNamespacedSecret({ namespace, body: makePullSecret(name, pod, registryAuth) });
+      await callApi(async (isRepeated) => {
+        try {
+          await this.#api.createNamespacedSecret({ namespace, body });
+        } catch (error) {
+          if (!isRepeated || statusOf(error) !== 409) throw error;
+        }
+      }, this.#calls(signal));
     } catch (error) {
       throw secretRefused(error);
     }
+  }
+
+  #calls(signal: AbortSignal): CallOptions {
+    return { signal, giveUpMs: this.#options.pods.abandonSeconds * 1000 };
   }
 
   /** One policy for all pods without a network. It exists before the first of them. */
@@ -271,7 +296,9 @@ class CreatedKubernetesRuntime implements Runtime {
       },
     };
     try {
-      await this.#networks.createNamespacedNetworkPolicy({ namespace, body });
+      // All jobs of this owner wait for it, so no job's signal ends it.
+      const options = this.#calls(new AbortController().signal);
+      await callApi(() => this.#networks.createNamespacedNetworkPolicy({ namespace, body }), options);
     } catch (error) {
       if (statusOf(error) !== 409) throw error;
     }

@@ -5,6 +5,7 @@ import type { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { GuestCallError } from "../microvm/guest/guest-call-error.ts";
 import { PayloadWriter } from "../microvm/guest/payload-writer.ts";
 import { containerRefused } from "./api-failure.ts";
+import { callApi } from "./call-api.ts";
 import { followContainerEvents } from "./container-events.ts";
 import { containerEventFailure, podFailure, stepContainerFailure } from "./pod-failure.ts";
 import type { PodOptions } from "./pod-options.ts";
@@ -100,8 +101,14 @@ export class StepSlots {
       };
       const headers = setHeaderOptions("Content-Type", PatchStrategy.StrategicMergePatch);
       try {
-        await api.patchNamespacedPodEphemeralcontainers({ namespace, name: pod, body }, headers);
+        const giveUpMs = options.abandonSeconds * 1000;
+        // The container's name makes it safe to send the same one twice.
+        await callApi(() => api.patchNamespacedPodEphemeralcontainers({ namespace, name: pod, body }, headers), {
+          signal: either,
+          giveUpMs,
+        });
       } catch (error) {
+        if (either.aborted) throw either.reason;
         throw containerRefused(image, error);
       }
       await opened;
