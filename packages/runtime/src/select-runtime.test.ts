@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describeWithEngines, engines, temporaryDirectory } from "@airlock/test-kit";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { type RuntimeChoice, selectRuntime } from "./select-runtime.ts";
 
 const signal = new AbortController().signal;
@@ -37,4 +37,15 @@ it("names the one command to type if there is neither", async () => {
     code: "no-runtime",
     hint: "apt-get install -y crun",
   });
+});
+
+it("names the settings for a pod if there is neither in a pod", async () => {
+  vi.stubEnv("KUBERNETES_SERVICE_HOST", "10.96.0.1");
+  try {
+    await expect(select("auto", deaf, "/nonexistent/crun")).rejects.toMatchObject({
+      hint: expect.stringContaining("EXECUTOR_KUBERNETES_AGENT_IMAGE"),
+    });
+  } finally {
+    vi.unstubAllEnvs();
+  }
 });

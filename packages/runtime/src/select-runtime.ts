@@ -19,6 +19,8 @@ export interface RuntimeChoice {
   readonly kubernetes?: ClusterOptions;
 }
 
+const hintInPods =
+  "This is a pod: set EXECUTOR_KUBERNETES_AGENT_IMAGE to run jobs in pods, or DOCKER_HOST to the engine beside this container.";
 const pingTimeoutMs = 2_000;
 
 /**
@@ -41,7 +43,7 @@ export async function selectRuntime(choice: RuntimeChoice, { signal }: Abortable
   if (!(await isInstalled(oci.runtimePath))) {
     throw new AirlockError("no sandbox runtime: no Docker engine responds, and neither crun nor runc is installed", {
       code: "no-runtime",
-      hint: "apt-get install -y crun",
+      hint: process.env.KUBERNETES_SERVICE_HOST ? hintInPods : "apt-get install -y crun",
     });
   }
   return createOciRuntime(oci);

@@ -1,4 +1,5 @@
 import { userInfo } from "node:os";
+import type { Config } from "../../config/options.ts";
 import type { Check } from "./check.ts";
 
 const weakerWithoutRoot = [
@@ -6,13 +7,16 @@ const weakerWithoutRoot = [
   "Without root, the oci runtime copies images, and needs cgroups that are delegated to this user to enforce limits.",
 ];
 
-/** Reports the user of this process, and what is weaker without root. */
-export function checkUser(user: { readonly uid: number; readonly username: string } = userInfo()): Check {
+/** Reports the user of this process, and what is weaker without root. In Kubernetes nothing is. */
+export function checkUser(
+  kind: Config["runtime"]["kind"],
+  user: { readonly uid: number; readonly username: string } = userInfo(),
+): Check {
   return {
     name: "user",
     run: async ({ note }) => {
       if (user.uid === 0) return "root";
-      for (const text of weakerWithoutRoot) note(text);
+      if (kind !== "kubernetes") for (const text of weakerWithoutRoot) note(text);
       return `${user.username}, not root`;
     },
   };

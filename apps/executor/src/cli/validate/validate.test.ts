@@ -146,8 +146,10 @@ describe("the checks of validate", () => {
   });
 
   it("report what is weaker without root", async () => {
-    expect(await report(checkUser({ uid: 1000, username: "ci" }))).toMatch(/ok {4}user: ci, not root\nnote.*copies/);
-    expect(await report(checkUser({ uid: 0, username: "root" }))).toBe("ok    user: root");
+    const user = { uid: 1000, username: "ci" };
+    expect(await report(checkUser("auto", user))).toMatch(/ok {4}user: ci, not root\nnote.*copies/);
+    expect(await report(checkUser("kubernetes", user))).toBe("ok    user: ci, not root");
+    expect(await report(checkUser("auto", { uid: 0, username: "root" }))).toBe("ok    user: root");
   });
 
   it("fail on a data directory that can't be created", async () => {

@@ -33,7 +33,7 @@ export async function validate({ config, createRuntime, print, signal }: Validat
   };
   const checks = [
     checkConfiguration(config),
-    checkUser(),
+    checkUser(config.runtime.kind),
     checkDataDirectory(config),
     checkGit(config),
     checkRuntime(config, openRuntime),
