@@ -169,6 +169,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
       { name: "executor tokens", path: "/executor-tokens" },
       { name: "a new executor token", path: "/executor-tokens", act: dialog("New token") },
       { name: "the question before a token is rotated", path: "/executor-tokens", act: dialog(/^Rotate/) },
+      { name: "the account of the administrator's token", path: "/account" },
       { name: "the audit log", path: "/audit" },
       { name: "no entry of the audit log that matches", path: "/audit?actor=nobody-here" },
       { name: "a new job", path: "/submit" },

@@ -1,4 +1,5 @@
 import { describeWithEngines } from "@airlock/test-kit";
+import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { ScriptedExecutor } from "./testing/scripted-executor.ts";
@@ -159,6 +160,48 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await text("The user is signed in nowhere.");
     expect((await tab.request.get(`${web.instance.url}/api/v1/session`)).status()).toBe(401);
     await tab.context().close();
+  });
+
+  it("changes the own password, and creates and deletes an own access token", async () => {
+    const tab = await signIn("alan");
+    await open("/jobs", tab);
+    await press("Session", tab);
+    await tab.getByRole("menuitem", { name: "Account" }).click();
+    await tab.getByLabel("Current password").fill("not my password");
+    await tab.getByLabel("New password").fill(`${password} two`);
+    await press("Change password", tab);
+    await text("This is not your password.", tab);
+    await tab.getByLabel("Current password").fill(password);
+    await tab.getByLabel("New password").fill("password1234");
+    await press("Change password", tab);
+    await tab.getByText("is one of the most common passwords").waitFor();
+    await tab.getByLabel("New password").fill(`${password} two`);
+    await press("Change password", tab);
+    await tab.getByRole("button", { name: "Changed" }).waitFor();
+    await press("New access token", tab);
+    await tab.getByRole("textbox", { name: "Name" }).fill("for scripts");
+    await tab.getByRole("checkbox", { name: "jobs" }).check();
+    await press("Create token", tab);
+    const token = (await tab.getByRole("region", { name: "Token", exact: true }).textContent()) ?? "";
+    expect(token).toMatch(/^airlock_pat_/);
+    await press("Done", tab);
+    await tab.getByText(/^read, jobs/).waitFor();
+    const bearer = { headers: { authorization: `Bearer ${token}` } };
+    expect((await fetch(`${web.instance.url}/api/v1/jobs`, bearer)).status).toBe(200);
+    await tab.evaluate(axe.source);
+    const violations = await tab.evaluate(async () => {
+      const { axe: checker } = window as unknown as { axe: typeof axe };
+      const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+      return (await checker.run(document, { runOnly })).violations.map(({ id }) => id);
+    });
+    expect(violations).toEqual([]);
+    await press("Delete token for scripts", tab);
+    await press("Delete token", tab);
+    await tab.getByText(/^You have no access tokens/).waitFor();
+    expect((await fetch(`${web.instance.url}/api/v1/jobs`, bearer)).status).toBe(401);
+    await tab.context().close();
+    await open("/account");
+    await text("No account");
   });
 
   it("explains why the last administrator keeps the role", async () => {

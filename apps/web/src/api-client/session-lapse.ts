@@ -9,7 +9,8 @@ export function onSessionLapse(listener: Listener): () => void {
   return () => listeners.delete(listener);
 }
 
-/** Called with every error of every API request. */
+/** Called with every error of every API request. A wrong password is also answered with 401, and ends no session. */
 export function noteApiError(error: unknown): void {
-  if (error instanceof ApiRequestError && error.status === 401) for (const listener of listeners) listener();
+  if (!(error instanceof ApiRequestError) || error.status !== 401 || error.code === "sign-in-failed") return;
+  for (const listener of listeners) listener();
 }

@@ -188,6 +188,11 @@ function SessionMenu({ session }: { readonly session: SessionView | undefined })
           {session?.user?.name ?? "Administrator"}
           {session && ` · airlock ${session.version}`}
         </Menu.Label>
+        {session?.user && (
+          <Menu.Item component={Link} to="/account" leftSection={<IconUserCircle size={16} />}>
+            Account
+          </Menu.Item>
+        )}
         <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => logOut.mutate()}>
           Log out
         </Menu.Item>

@@ -47,6 +47,7 @@ export function createRouter() {
         },
         { path: "users", lazy: async () => ({ Component: (await import("../pages/users-page.tsx")).UsersPage }) },
         { path: "users/:name", lazy: async () => ({ Component: (await import("../pages/user-page.tsx")).UserPage }) },
+        { path: "account", lazy: async () => ({ Component: (await import("../pages/account-page.tsx")).AccountPage }) },
         { path: "audit", lazy: async () => ({ Component: (await import("../pages/audit-page.tsx")).AuditPage }) },
         {
           path: "executor-tokens",

@@ -12,6 +12,8 @@ export interface FieldErrors {
 /** The field that an error code is about. */
 export interface FieldOfCode {
   readonly field: string;
+  /** Default: the API's message. */
+  readonly message?: string;
   /** What to do next on this page. Default: the API's hint. */
   readonly hint?: string;
 }
@@ -29,7 +31,7 @@ export function fieldErrors(
   if (!(error instanceof ApiRequestError)) return { fields: new Map(), note: error };
   const known = ofCodes[error.code];
   if (known !== undefined) {
-    const words = [asSentence(error.message), known.hint ?? error.hint ?? ""].join(" ").trim();
+    const words = [known.message ?? asSentence(error.message), known.hint ?? error.hint ?? ""].join(" ").trim();
     return { fields: new Map([[known.field, words]]), note: undefined };
   }
   const issues = issuesByField(error.issues, fields);

@@ -42,7 +42,7 @@ const Entry = memo(function Entry({ entry }: { readonly entry: AuditEntryView })
           <CalendarTime at={at} />
         </Text>
       </Table.Td>
-      <Table.Td miw={116}>
+      <Table.Td miw={{ base: 116, sm: 175 }}>
         <Text size="sm" fw={600} style={breaks}>
           {actor === "" ? "Unknown" : visibleText(actor)}
         </Text>

@@ -2,6 +2,7 @@ import type { SessionEntry } from "@airlock/api";
 import { Text } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { endOwnSession, listOwnSessions } from "../../api-client/account-endpoints.ts";
 import { queryKeys } from "../../api-client/query-client.ts";
 import { endUserSession, listUserSessions } from "../../api-client/user-endpoints.ts";
 import { ConfirmDialog } from "../../ui/confirm-dialog.tsx";
@@ -10,13 +11,19 @@ import { visibleText } from "../../ui/visible-text.ts";
 import { browserName } from "./browser-name.ts";
 import { CredentialList } from "./credential-list.tsx";
 
-/** The browsers in which a user is signed in, for administrators. */
-export function UserSessions({ user }: { readonly user: string }) {
+interface UserSessionsProps {
+  readonly user: string;
+  /** The reader is this user. Otherwise the reader is an administrator. */
+  readonly own?: boolean;
+}
+
+/** The browsers in which a user is signed in. */
+export function UserSessions({ user, own = false }: UserSessionsProps) {
   const client = useQueryClient();
   const [asked, setAsked] = useState<SessionEntry>();
   const query = useQuery({
     queryKey: queryKeys.userSessions(user),
-    queryFn: ({ signal }) => listUserSessions(user, { signal }),
+    queryFn: ({ signal }) => (own ? listOwnSessions({ signal }) : listUserSessions(user, { signal })),
   });
   return (
     <>
@@ -44,19 +51,20 @@ export function UserSessions({ user }: { readonly user: string }) {
       />
       {asked && (
         <ConfirmDialog
-          title={`End this session of ${user}?`}
+          title={own ? "End this session?" : `End this session of ${user}?`}
           confirmLabel="End session"
           cancelLabel="Keep it"
           done={`Session of ${user} ended`}
           action={async () => {
-            await endUserSession(user, asked.id);
+            await (own ? endOwnSession(asked.id) : endUserSession(user, asked.id));
             await client.invalidateQueries({ queryKey: queryKeys.userSessions(user) });
           }}
           onClose={() => setAsked(undefined)}
         >
           <Text size="sm">
-            {asked.current ? "You are signed out of this browser." : `${user} is signed out of this browser.`} Open
-            pages end within seconds. Someone who knows the password can sign in again.
+            {own || asked.current ? "You are" : `${user} is`} signed out of{" "}
+            {asked.current ? "this browser" : "that browser"}. Open pages end within seconds. Someone who knows the
+            password can sign in again.
           </Text>
         </ConfirmDialog>
       )}

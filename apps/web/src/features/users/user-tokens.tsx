@@ -2,6 +2,7 @@ import type { AccessTokenView } from "@airlock/api";
 import { Text } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
+import { deleteOwnToken, listOwnTokens } from "../../api-client/account-endpoints.ts";
 import { queryKeys } from "../../api-client/query-client.ts";
 import { deleteUserToken, listUserTokens } from "../../api-client/user-endpoints.ts";
 import { ConfirmDialog } from "../../ui/confirm-dialog.tsx";
@@ -9,19 +10,25 @@ import { RelativeTime } from "../../ui/relative-time.tsx";
 import { visibleText } from "../../ui/visible-text.ts";
 import { CredentialList } from "./credential-list.tsx";
 
-/** The access tokens of a user, for administrators. */
-export function UserTokens({ user }: { readonly user: string }) {
+interface UserTokensProps {
+  readonly user: string;
+  /** The reader is this user. Otherwise the reader is an administrator. */
+  readonly own?: boolean;
+}
+
+/** The access tokens of a user. */
+export function UserTokens({ user, own = false }: UserTokensProps) {
   const client = useQueryClient();
   const [asked, setAsked] = useState<AccessTokenView>();
   const query = useQuery({
     queryKey: queryKeys.userTokens(user),
-    queryFn: ({ signal }) => listUserTokens(user, { signal }),
+    queryFn: ({ signal }) => (own ? listOwnTokens({ signal }) : listUserTokens(user, { signal })),
   });
   return (
     <>
       <CredentialList
         title="Access tokens"
-        empty="The user has no access tokens."
+        empty={own ? "You have no access tokens. Create one for a program." : "The user has no access tokens."}
         failure="The access tokens could not be loaded"
         query={query}
         items={query.data?.map((token) => ({
@@ -55,12 +62,12 @@ export function UserTokens({ user }: { readonly user: string }) {
       />
       {asked && (
         <ConfirmDialog
-          title={`Delete the token “${visibleText(asked.name)}” of ${user}?`}
+          title={`Delete the token “${visibleText(asked.name)}”${own ? "" : ` of ${user}`}?`}
           confirmLabel="Delete token"
           cancelLabel="Keep it"
           done={`Access token of ${user} deleted`}
           action={async () => {
-            await deleteUserToken(user, asked.id);
+            await (own ? deleteOwnToken(asked.id) : deleteUserToken(user, asked.id));
             await client.invalidateQueries({ queryKey: queryKeys.userTokens(user) });
           }}
           onClose={() => setAsked(undefined)}

@@ -1,0 +1,28 @@
+import {
+  AccessTokenList,
+  type ChangePasswordRequest,
+  type CreateAccessTokenRequest,
+  CreatedAccessToken,
+  SessionEntryList,
+} from "@airlock/api";
+import type { z } from "zod";
+import { type Abortable, requestJson, requestNothing } from "./http.ts";
+import { restPath } from "./rest-path.ts";
+
+export const changePassword = (body: z.input<typeof ChangePasswordRequest>) =>
+  requestNothing(restPath`/account/password`, { method: "PUT", body });
+
+export const listOwnSessions = async (options?: Abortable) =>
+  (await requestJson(SessionEntryList, restPath`/account/sessions`, options)).sessions;
+
+export const endOwnSession = (id: number) => requestNothing(restPath`/account/sessions/${id}`, { method: "DELETE" });
+
+export const endOtherSessions = () => requestNothing(restPath`/account/sessions`, { method: "DELETE" });
+
+export const listOwnTokens = async (options?: Abortable) =>
+  (await requestJson(AccessTokenList, restPath`/account/tokens`, options)).tokens;
+
+export const createOwnToken = (body: z.input<typeof CreateAccessTokenRequest>) =>
+  requestJson(CreatedAccessToken, restPath`/account/tokens`, { method: "POST", body });
+
+export const deleteOwnToken = (id: number) => requestNothing(restPath`/account/tokens/${id}`, { method: "DELETE" });
