@@ -96,6 +96,8 @@ class DirectoryBlobStore implements BlobStore {
     try {
       const stats = await handle.stat();
       if (!stats.isFile()) throw damaged(key);
+      // `addAbortSignal` would destroy a stream that nothing listens to yet, and its error would end the process.
+      signal.throwIfAborted();
       const totalBytes = stats.size;
       const start = range?.offset ?? 0;
       if (range && start >= totalBytes) throw rangeError(range);

@@ -144,6 +144,11 @@ class S3BlobStore implements BlobStore {
       const { Body, ContentLength, ContentRange } = await this.#client.send(command, { abortSignal: signal });
       if (!(Body instanceof Readable) || ContentLength === undefined) throw new Error("an answer without a body");
       const total = ContentRange === undefined ? ContentLength : Number(/\/(\d+)$/.exec(ContentRange)?.[1]);
+      if (signal.aborted) {
+        // `addAbortSignal` would emit an error that nothing listens to yet, which would end the process.
+        Body.destroy();
+        throw signal.reason;
+      }
       return { stream: addAbortSignal(signal, Body), bytes: ContentLength, totalBytes: total };
     } catch (error) {
       signal.throwIfAborted();

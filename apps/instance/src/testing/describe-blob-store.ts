@@ -142,6 +142,14 @@ export function describeBlobStore(start: () => Promise<BlobStoreTarget>): void {
     expect(await target.leftovers()).toEqual([]);
   });
 
+  it("opens no stream for a reader that disconnects meanwhile", async () => {
+    await put("reading", "content");
+    const controller = new AbortController();
+    const content = store.get("reading", { signal: controller.signal });
+    controller.abort(new Error("the reader disconnected"));
+    await expect(content).rejects.toThrow("the reader disconnected");
+  });
+
   it("ends a reader's stream when it is aborted", async () => {
     await put("reading", Buffer.alloc(4 * mebibyte));
     const controller = new AbortController();

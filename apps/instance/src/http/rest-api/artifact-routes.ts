@@ -53,10 +53,7 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
       const { id, artifactId } = request.params;
       const namespace = await requireJob(request, id);
       const artifact = await findArtifact(db, id, artifactId);
-      const gone = new AbortController();
-      reply.raw.once("close", () => gone.abort(new Error("the reader disconnected")));
-      const content = artifact && (await blobs.get(artifact.blob, { signal: gone.signal }));
-      if (!artifact || !content) throw notFound(`artifact ${artifactId} of job ${id}`);
+      if (!artifact) throw notFound(`artifact ${artifactId} of job ${id}`);
       const { attempt, name, sha256 } = artifact.view;
       await recordAudit(db, auditSource(request), [
         {
@@ -67,6 +64,11 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
           details: { artifact: artifactId, attempt },
         },
       ]);
+      // Opened last, so that nothing can fail before the stream has a reader.
+      const gone = new AbortController();
+      reply.raw.once("close", () => gone.abort(new Error("the reader disconnected")));
+      const content = await blobs.get(artifact.blob, { signal: gone.signal });
+      if (!content) throw notFound(`artifact ${artifactId} of job ${id}`);
       // The bytes come from the job. Never let a browser show them as a page of this origin.
       return (reply as FastifyReply)
         .headers({
