@@ -32,7 +32,7 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
     await namespace?.[Symbol.asyncDispose]();
   });
 
-  it("runs steps without any privilege, whatever user their image names", async () => {
+  it.concurrent("runs steps without any privilege, whatever user their image names", async () => {
     await using directory = await temporaryDirectory();
     await mkdir(join(directory.path, "empty"));
     await writeFile(join(directory.path, "file"), "of the checkout\n");
@@ -55,7 +55,7 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
     expect(second.stdout).toBe(`${uid}\nx\n/.airlock:\nagent\nsteps.sock\n\n/airlock:\nstep.2.sh\n`);
   });
 
-  it("loses nothing of a step's output while the API server is away", async () => {
+  it.concurrent("loses nothing of a step's output while the API server is away", async () => {
     await using server = await interruptibleServer(await apiServer());
     const interrupted = namespace.createRuntime({ server: server.url });
     const started = Promise.withResolvers<void>();
@@ -84,7 +84,7 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
     }
   });
 
-  it("creates sandboxes and starts steps once the API server is back", async () => {
+  it.concurrent("creates sandboxes and starts steps once the API server is back", async () => {
     await using server = await interruptibleServer(await apiServer());
     const interrupted = namespace.createRuntime({ server: server.url });
     try {
@@ -104,6 +104,17 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
       await interrupted.close();
     }
   });
+
+  it.concurrent("ends a job that fills its disk, for a reason of the job", async () => {
+    const limits = { cpus: 0.5, memoryBytes: 128e6, pids: 100, diskBytes: 8 * 2 ** 20 };
+    await using place = await openWorkplace(runtime, { owner: "full", image, limits });
+
+    await expect(place.run("dd if=/dev/zero of=/data/large bs=1M count=40; sleep 600")).rejects.toMatchObject({
+      code: "disk-full",
+      reason: "step-failed",
+      message: expect.stringMatching(/^the job's disk is full: /),
+    });
+  }, 180_000);
 
   async function apiServer(): Promise<URL> {
     const { cluster } = namespace;

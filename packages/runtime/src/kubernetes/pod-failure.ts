@@ -1,3 +1,4 @@
+import { AirlockError } from "@airlock/job";
 import type { CoreV1Event, V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
 import { imageInvalid, imageUnavailable, imageUnusable, refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
 
@@ -50,11 +51,23 @@ function pullFailure(image: string, message: string): Error {
   return imageUnavailable(image, message, "Check that the cluster's nodes can reach the registry.");
 }
 
+/** What the kubelet says when it ends a pod for its own use of the disk, not for a lack of space on the node. */
+const fullDisk = /emptydir volume .* exceeds the limit|ephemeral (?:local )?storage (?:usage exceeds|limit)/i;
+
+function diskFull(message: string): Error {
+  return new AirlockError(`the job's disk is full: ${message.trim()}`, {
+    code: "disk-full",
+    reason: "step-failed",
+    hint: "Write less, or raise resources.disk.",
+  });
+}
+
 /** Why a pod has ended or can't run. `null`: it may still run. */
 export function podFailure(pod: V1Pod | null): Error | null {
   if (!pod) return runtimeFailed("the job's pod was deleted");
   const { phase, reason, message } = pod.status ?? {};
   if (phase === "Failed" || phase === "Succeeded") {
+    if (reason === "Evicted" && fullDisk.test(message ?? "")) return diskFull(message ?? "");
     return runtimeFailed(`the job's pod has ended${reason ? ` (${reason})` : ""}${message ? `: ${message}` : ""}`);
   }
   const agent = pod.status?.containerStatuses?.[0]?.state?.waiting;

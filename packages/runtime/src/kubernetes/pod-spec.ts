@@ -36,7 +36,10 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
     imagePullPolicy: options.pullPolicy,
     command: ["/agent", "serve", String(options.abandonSeconds)],
     // The limits of the pod's only ordinary container are those of the pod, and so of all its steps together.
-    resources: { limits: amounts(limits), requests: amounts(requestsOf(limits, options)) },
+    resources: {
+      limits: { ...amounts(limits), ...diskLimit(limits) },
+      requests: { ...amounts(requestsOf(limits, options)), ...(limits.diskBytes === undefined ? {} : noDisk) },
+    },
     securityContext: agentContext(options),
     volumeMounts: [
       workspaceMount,
@@ -93,6 +96,14 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
     },
   };
 }
+
+/** What all containers of a pod may write, together with the workspace if it is on the node's disk. */
+function diskLimit({ diskBytes }: SandboxLimits) {
+  return diskBytes === undefined ? {} : { "ephemeral-storage": String(Math.ceil(diskBytes)) };
+}
+
+/** Without it the scheduler would reserve the whole limit. */
+const noDisk = { "ephemeral-storage": "0" };
 
 /** The API server refuses requests above the limits. */
 function requestsOf(limits: SandboxLimits, { requests = {} }: PodOptions) {

@@ -96,6 +96,8 @@ export class StepSlots {
       else if (event.reason === "Pulling" || event.reason === "Pulled") progress(event.message ?? event.reason);
     });
     try {
+      // The agent refuses a container whose token it does not know yet. Its answer comes after the call before it.
+      await agent.stats(either);
       const body = {
         spec: { ephemeralContainers: [makeStepContainer({ name, image, token: token.toString("hex") }, options)] },
       };
