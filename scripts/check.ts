@@ -6,6 +6,7 @@ const checks = [
   { name: "lint and format", args: [tool("@biomejs/biome/bin/biome"), "check", "--error-on-warnings", "."] },
   { name: "dependency rules", args: ["scripts/check-dependencies.ts"] },
   { name: "generated documents", args: ["scripts/executor-configuration.ts", "--check"] },
+  { name: "values of charts", args: ["scripts/helm-values.ts", "--check"] },
   { name: "routes and roles", args: ["scripts/route-table.ts", "--check"] },
   { name: "error codes", args: ["scripts/error-codes.ts", "--check"] },
   { name: "promises and their proofs", args: ["scripts/proofs.ts", "--check"] },

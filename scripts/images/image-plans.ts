@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { buildPodAgent } from "@airlock/runtime/pod-agent";
+import { buildPodAgent } from "@airlock/runtime/kubernetes";
 import { copyDebianFiles, type DebianPackage } from "./debian-files.ts";
 import { FileTree, imageUser } from "./file-tree.ts";
 import { type NpmPackage, npmPackagesOf } from "./npm-packages.ts";
@@ -19,9 +19,12 @@ const compileMs = 120_000;
 const programs = "/opt/airlock";
 const user = `${imageUser}:${imageUser}`;
 
-/** What instance and executor run: git within limits that a shell sets, and `du` and `cp` for checkouts. */
+/**
+ * What instance and executor run: git within limits that a shell sets, `du` and `cp` for checkouts, and `setpriv` for
+ * PostgreSQL.
+ */
 const hostPrograms = [
-  ...["/usr/bin/git", "/usr/bin/dash", "/usr/bin/du", "/usr/bin/cp"],
+  ...["/usr/bin/git", "/usr/bin/dash", "/usr/bin/du", "/usr/bin/cp", "/usr/bin/setpriv"],
   ...["/usr/lib/git-core/git-remote-http", "/usr/lib/git-core/git-http-fetch"],
 ];
 

@@ -2,10 +2,10 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { access, mkdir, open, readdir, readFile, rm, stat, utimes } from "node:fs/promises";
-import { homedir } from "node:os";
-import { isAbsolute, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { onAbort } from "@airlock/async";
+import { cacheDirectory } from "./cache-directory.ts";
 import { findGo, type Go, goEnvironment } from "./find-go.ts";
 
 const source = fileURLToPath(new URL("cluster", import.meta.url));
@@ -70,11 +70,6 @@ function versionFlags(module: string): string {
     .flatMap((name) => [`${name}.gitVersion=${version}`, `${name}.gitMajor=${major}`, `${name}.gitMinor=${minor}`])
     .map((setting) => `-X ${setting}`)
     .join(" ");
-}
-
-function cacheDirectory(): string {
-  const { XDG_CACHE_HOME } = process.env;
-  return XDG_CACHE_HOME && isAbsolute(XDG_CACHE_HOME) ? XDG_CACHE_HOME : join(homedir(), ".cache");
 }
 
 async function keyOf({ version }: Go): Promise<string> {

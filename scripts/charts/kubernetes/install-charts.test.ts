@@ -1,0 +1,138 @@
+import { randomBytes } from "node:crypto";
+import { createReadStream, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import {
+  busyboxImage,
+  type ClusterAccess,
+  clusterHookMs,
+  describeWithEngines,
+  helm,
+  importArchive,
+  importImage,
+  kubectl,
+  kubernetesCluster,
+  temporaryDirectory,
+} from "@airlock/test-kit";
+import { beforeAll, expect, it } from "vitest";
+import { parse } from "yaml";
+import { buildImages, buildPrograms } from "../../images/build-images.ts";
+import { root } from "../../programs/run.ts";
+import { chartDirectory, everything, renderChart } from "../render-chart.ts";
+
+const token = randomBytes(24).toString("hex");
+const namespace = `charts-${randomBytes(4).toString("hex")}`;
+const jobs = `${namespace}-jobs`;
+const stepImage = "localhost/charts-step:1";
+/** Kinds of operators that the cluster does not have. */
+const customKinds = ["ServiceMonitor", "ScaledObject"];
+
+describeWithEngines(["kubernetes"], "charts in a cluster", () => {
+  const cleanup = new AsyncDisposableStack();
+  let cluster: ClusterAccess;
+  let directory: string;
+
+  beforeAll(async () => {
+    cluster = await kubernetesCluster();
+    directory = cleanup.use(await temporaryDirectory("charts-")).path;
+    await buildPrograms(path.join(directory, "programs"));
+    const output = path.join(directory, "images");
+    await buildImages(["--programs", path.join(directory, "programs"), "--output", output]);
+    for (const name of ["instance", "executor", "helper"]) {
+      await importArchive(cluster, createReadStream(path.join(output, `airlock-${name}.tar`)));
+    }
+    await importImage(cluster, await busyboxImage(), stepImage);
+    await kubectl(cluster, "create", "namespace", namespace);
+    cleanup.defer(async () => void (await kubectl(cluster, "delete", "namespace", namespace, "--wait=false")));
+    await kubectl(cluster, "label", "namespace", namespace, "pod-security.kubernetes.io/enforce=restricted");
+    return () => cleanup.disposeAsync();
+  }, clusterHookMs);
+
+  const run = (...words: readonly string[]) => kubectl(cluster, "--namespace", namespace, ...words);
+  const install = (release: string, chart: "airlock" | "airlock-executor", values: Readonly<Record<string, string>>) =>
+    helm(
+      ...["install", release, chartDirectory(chart), "--kubeconfig", cluster.kubeconfigPath, "--namespace", namespace],
+      ...["--wait", "--timeout", "120s"],
+      ...Object.entries(values).flatMap(([name, value]) => ["--set", `${name}=${value}`]),
+    );
+
+  it("are accepted by the API server with every part turned on", async () => {
+    for (const chart of ["airlock", "airlock-executor"] as const) {
+      const manifests = (await renderChart(chart, everything[chart]))
+        .filter(({ kind }) => !customKinds.includes(kind) && kind !== "Namespace")
+        .map((manifest) => ({ ...manifest, metadata: { ...manifest.metadata, namespace } }));
+      const file = path.join(directory, `${chart}.json`);
+      await writeFile(file, JSON.stringify({ apiVersion: "v1", kind: "List", items: manifests }));
+      const words = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "-f", file];
+      expect((await run(...words)).trim().split("\n")).toHaveLength(manifests.length);
+    }
+  }, 60_000);
+
+  it("become bases that kubectl applies and deletes", async () => {
+    for (const base of ["instance", "executor"]) {
+      const directory = path.join(root, "deploy/kustomize", base);
+      const applied = await kubectl(cluster, "apply", "--server-side", "--validate=strict", "-k", directory);
+      const deleted = await kubectl(cluster, "delete", "-k", directory, "--wait=false");
+      expect(applied).toContain("serviceaccount/");
+      expect(deleted.trim().split("\n")).toHaveLength(applied.trim().split("\n").length);
+    }
+  }, 60_000);
+
+  it("run a job, and leave nothing after they are uninstalled", async () => {
+    const literals = { token, "executor-token": token, "secret-key": randomBytes(32).toString("hex") };
+    const words = Object.entries(literals).map(([key, value]) => `--from-literal=${key}=${value}`);
+    await run("create", "secret", "generic", "airlock", ...words);
+    const before = await objects();
+    await install("airlock", "airlock", {
+      existingSecret: "airlock",
+      "persistence.enabled": "false",
+      "service.type": "NodePort",
+      "resources.requests.cpu": "50m",
+    });
+    // The cluster of tests has no DNS.
+    const address = await run("get", "service", "airlock", "--output=jsonpath={.spec.clusterIP}");
+    await install("airlock-executor", "airlock-executor", {
+      existingSecret: "airlock",
+      frontendUrl: `http://${address}`,
+      "jobs.namespace": jobs,
+      "jobs.imagePullPolicy": "Never",
+      "env.EXECUTOR_KUBERNETES_RESOURCE_REQUEST_CPU": "50m",
+      "env.EXECUTOR_QUEUE_POLL_INTERVAL": "200ms",
+      "resources.requests.cpu": "50m",
+      drainTimeoutSeconds: "20",
+    });
+    const port = await run("get", "service", "airlock", "--output=jsonpath={.spec.ports[0].nodePort}");
+    const node = new URL(parse(readFileSync(cluster.kubeconfigPath, "utf8")).clusters[0].cluster.server).hostname;
+    const api = async (route: string, body?: object) => {
+      const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+      const options = body ? { method: "POST", headers, body: JSON.stringify(body) } : { headers };
+      const response = await fetch(`http://${node}:${port}/api/v1${route}`, options);
+      const text = await response.text();
+      if (!response.ok) throw new Error(`${route}: ${response.status} ${text}`);
+      return text;
+    };
+
+    const step = { key: "main", image: stepImage, run: "echo from-the-chart; id -u" };
+    const resources = { cpus: 1, memory: "128Mi", disk: "128Mi" };
+    const { id } = JSON.parse(await api("/jobs", { steps: [step], egress: "none", resources }));
+    await expect
+      .poll(async () => JSON.parse(await api(`/jobs/${id}`)).state, { timeout: 90_000, interval: 500 })
+      .toMatch(/completed|failed|errored/);
+    expect(await api(`/jobs/${id}/logs`)).toContain("from-the-chart\n1000\n");
+
+    for (const release of ["airlock-executor", "airlock"]) {
+      const where = ["--kubeconfig", cluster.kubeconfigPath, "--namespace", namespace];
+      await helm("uninstall", release, ...where, "--wait", "--timeout", "120s");
+    }
+    await run("wait", "--for=delete", `namespace/${jobs}`, "--timeout=60s");
+    await expect.poll(objects, { timeout: 60_000, interval: 500 }).toEqual(before);
+  }, 300_000);
+
+  /** Names of everything that a release can leave in its namespace. */
+  async function objects(): Promise<readonly string[]> {
+    const kinds =
+      "pods,services,secrets,configmaps,serviceaccounts,persistentvolumeclaims,networkpolicies,roles,rolebindings";
+    const workloads = "deployments,replicasets,statefulsets,poddisruptionbudgets";
+    return (await run("get", `${kinds},${workloads}`, "--output=name")).trim().split("\n").sort();
+  }
+});
