@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { buildPodAgent } from "@airlock/runtime/kubernetes";
@@ -70,7 +70,7 @@ async function instanceImage(
   debian: readonly DebianPackage[],
 ): Promise<PlannedImage> {
   const tree = new FileTree();
-  for (const name of ["instance.mjs", "airlock.mjs"]) await tree.copy(path.join(dist, name), `${programs}/${name}`);
+  await copyPrograms(tree, dist, ["instance", "airlock"]);
   await tree.copyTree(path.join(dist, "web"), `${programs}/web`);
   const isNeeded = (file: string) => !file.endsWith(".a") && !file.startsWith("include/");
   if (existsSync(path.join(dist, "postgres"))) {
@@ -98,9 +98,7 @@ async function executorImage(
   debian: readonly DebianPackage[],
 ): Promise<PlannedImage> {
   const tree = new FileTree();
-  for (const name of ["executor.mjs", "egress-resolver.mjs"]) {
-    await tree.copy(path.join(dist, name), `${programs}/${name}`);
-  }
+  await copyPrograms(tree, dist, ["executor", "egress-resolver"]);
   tree.directory("/var/lib/airlock-executor", { mode: 0o700, user: imageUser });
   const config = {
     User: user,
@@ -117,6 +115,14 @@ async function executorImage(
   };
   const image = { config, layers: [...shared, await layerOf(tree)] };
   return { name: "airlock-executor", image, debian, npm: [nodePackage, ...(await npmPackagesOf(["apps/executor"]))] };
+}
+
+/** Copies programs with the parts that they load when they need them. */
+async function copyPrograms(tree: FileTree, dist: string, names: readonly string[]): Promise<void> {
+  for (const file of await readdir(dist)) {
+    const name = /^(.+?)(?:-part-.+)?\.mjs$/.exec(file)?.[1];
+    if (name !== undefined && names.includes(name)) await tree.copy(path.join(dist, file), `${programs}/${file}`);
+  }
 }
 
 /** The agent in the pods of jobs: one static program. */

@@ -49,12 +49,22 @@ describeWithEngines(["kubernetes"], "charts in a cluster", () => {
   }, clusterHookMs);
 
   const run = (...words: readonly string[]) => kubectl(cluster, "--namespace", namespace, ...words);
-  const install = (release: string, chart: "airlock" | "airlock-executor", values: Readonly<Record<string, string>>) =>
-    helm(
-      ...["install", release, chartDirectory(chart), "--kubeconfig", cluster.kubeconfigPath, "--namespace", namespace],
-      ...["--wait", "--timeout", "120s"],
-      ...Object.entries(values).flatMap(([name, value]) => ["--set", `${name}=${value}`]),
+  const install = async (
+    release: string,
+    chart: "airlock" | "airlock-executor",
+    values: Readonly<Record<string, string>>,
+  ): Promise<void> => {
+    const settings = Object.entries(values).flatMap(([name, value]) => ["--set", `${name}=${value}`]);
+    const where = ["--kubeconfig", cluster.kubeconfigPath, "--namespace", namespace];
+    await helm("install", release, chartDirectory(chart), ...where, "--wait", "--timeout", "60s", ...settings).catch(
+      async (cause: unknown) => {
+        // Helm says only that pods are not ready.
+        const logs = await run("logs", "--prefix", "--tail=20", "--selector", `app.kubernetes.io/instance=${release}`);
+        const events = await run("get", "events", "--output=custom-columns=:.involvedObject.name,:.message");
+        throw new Error(`${release} did not start:\n${logs}\n${events}`, { cause });
+      },
     );
+  };
 
   it("are accepted by the API server with every part turned on", async () => {
     for (const chart of ["airlock", "airlock-executor"] as const) {
