@@ -21,6 +21,10 @@ import { jobLogsCommand } from "./commands/job/logs.ts";
 import { jobRetryCommand } from "./commands/job/retry.ts";
 import { jobShowCommand } from "./commands/job/show.ts";
 import { jobSubmitCommand } from "./commands/job/submit.ts";
+import { orgCreateCommand } from "./commands/org/create.ts";
+import { orgListCommand } from "./commands/org/list.ts";
+import { orgMemberCommand } from "./commands/org/member.ts";
+import { orgShowCommand } from "./commands/org/show.ts";
 import { queueCreateCommand } from "./commands/queue/create.ts";
 import { queueListCommand } from "./commands/queue/list.ts";
 import { queueUpdateCommand } from "./commands/queue/update.ts";
@@ -34,6 +38,14 @@ import { secretListCommand } from "./commands/secret/list.ts";
 import { secretRotateCommand } from "./commands/secret/rotate.ts";
 import { secretSetCommand } from "./commands/secret/set.ts";
 import { serverCommand } from "./commands/server.ts";
+import { tokenListCommand } from "./commands/token/list.ts";
+import { tokenRevokeCommand } from "./commands/token/revoke.ts";
+import { userCreateCommand } from "./commands/user/create.ts";
+import { userListCommand } from "./commands/user/list.ts";
+import { userResetLinkCommand } from "./commands/user/reset-link.ts";
+import { userShowCommand } from "./commands/user/show.ts";
+import { userDisableCommand, userEnableCommand, userSetRoleCommand } from "./commands/user/update.ts";
+import { whoamiCommand } from "./commands/whoami.ts";
 import type { CommandContext } from "./context/command-context.ts";
 import { version } from "./version.ts";
 
@@ -98,6 +110,27 @@ export function commandLine(context: CommandContext): Command {
         secretRotateCommand(context),
       ]),
     )
+    .addCommand(whoamiCommand(context))
+    .addCommand(
+      noun("user", "People who use the instance", [
+        userCreateCommand(context),
+        userListCommand(context),
+        userShowCommand(context),
+        userSetRoleCommand(context),
+        userResetLinkCommand(context),
+        userDisableCommand(context),
+        userEnableCommand(context),
+      ]),
+    )
+    .addCommand(
+      noun("org", "Organizations, which own jobs and secrets", [
+        orgCreateCommand(context),
+        orgListCommand(context),
+        orgShowCommand(context),
+        orgMemberCommand(context),
+      ]),
+    )
+    .addCommand(noun("token", "Access tokens of users", [tokenListCommand(context), tokenRevokeCommand(context)]))
     .addCommand(noun("audit", "The record of who did what", [auditListCommand(context), auditExportCommand(context)]))
     .addCommand(completionCommand(context))
     .addHelpText(

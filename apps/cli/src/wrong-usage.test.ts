@@ -34,7 +34,12 @@ function withValue(command: string, name: string, value: string): readonly strin
     const others = name === "--image" ? valid.slice(valid.indexOf("--")) : valid;
     return [...words, `${name}=${value}`, ...others];
   }
-  return [...words, "--", value, ...valid.slice(1)];
+  const position = Object.keys(wrong[command] ?? {})
+    .filter((key) => !key.startsWith("--"))
+    .indexOf(name);
+  const isOption = (word: string) => word.startsWith("--");
+  const values = valid.filter((word) => !isOption(word)).toSpliced(position, 1, value);
+  return [...words, ...valid.filter(isOption), "--", ...values];
 }
 
 const wrongValues = Object.entries(wrong).map(([command, values]): [string, [string, string][]] => [

@@ -64,6 +64,7 @@ describe.each<[string, Complete]>([
     expect(await complete(["jo"])).toEqual(["job"]);
     expect((await complete(["job", "c"])).toSorted()).toEqual(["cancel"]);
     expect(await complete(["queue", "cre"])).toEqual(["create"]);
+    expect(await complete(["org", "member", "se"])).toEqual(["set-role"]);
   });
 
   it("options of the command", async () => {
@@ -75,6 +76,7 @@ describe.each<[string, Complete]>([
 
   it("values of a fixed list", async () => {
     expect(await complete(["secret", "audit", "--action", "del"])).toEqual(["deleted"]);
+    expect(await complete(["org", "member", "add", "crew", "ann", "--role", "vi"])).toEqual(["viewer"]);
   });
 
   it("nothing of its own after --", async () => {

@@ -1,8 +1,11 @@
 import {
   AuditQuery,
   CreateExecutorTokenRequest,
+  DisplayName,
   ExecutorName,
+  ListAccountsQuery,
   Namespace,
+  NewNamespace,
   QueueName,
   RepositoryName,
   SecretName,
@@ -12,6 +15,11 @@ import { checkedBy } from "./schema-argument.ts";
 
 export const parseQueueName = checkedBy(QueueName, "a queue's name");
 export const parseNamespace = checkedBy(Namespace, "a namespace");
+export const parseUserName = checkedBy(Namespace, "a user's name");
+export const parseOrganizationName = checkedBy(Namespace, "an organization's name");
+export const parseNewName = checkedBy(NewNamespace, "a name for a user or an organization");
+export const parseDisplayName = checkedBy(DisplayName, "a display name");
+export const parseAccountText = checkedBy(ListAccountsQuery.shape.text.unwrap(), "a text to look for");
 export const parseRepositoryName = checkedBy(RepositoryName, "a repository's name");
 export const parseSecretName = checkedBy(SecretName, "a secret's name");
 export const parseTokenName = checkedBy(CreateExecutorTokenRequest.shape.name, "a token's name");

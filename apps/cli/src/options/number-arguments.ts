@@ -12,6 +12,12 @@ export function parseTokenId(text: string): number {
   throw new InvalidArgumentError("Give the token's number, from `airlock executor-token list`.");
 }
 
+/** Parses the id of an access token. */
+export function parseAccessTokenId(text: string): number {
+  if (/^[1-9]\d{0,14}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("Give the token's number, from `airlock token list`.");
+}
+
 /** Parses a whole number from 1. */
 export function parsePositive(text: string): number {
   if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);

@@ -6,7 +6,10 @@ export const anyText = Symbol("any text");
 interface CommandCase {
   /** Arguments with which the command sends a request. */
   readonly valid: readonly string[];
-  /** Wrong values of every option with a value, and of every argument, by their names in `--help`. */
+  /**
+   * Wrong values of every option with a value, and of every argument, by their names in `--help`. Arguments are in the
+   * order of the command line.
+   */
   readonly wrong: Readonly<Record<string, readonly string[] | typeof anyText>>;
 }
 
@@ -48,6 +51,11 @@ const wrongAuditFilters = {
   "--since": ["soon", ""],
   "--until": ["soon", ""],
 };
+
+const wrongUser = { "<NAME>": wrongNames };
+const wrongNewName = { "<NAME>": [...wrongNames, "admin"], "--display-name": ["x".repeat(101)] };
+const wrongMember = { "<ORGANIZATION>": wrongNames, "<USER>": wrongNames };
+const wrongAccountList = { "--text": ["x".repeat(101)], "--after": wrongNames, "--limit": wrongPages };
 
 /** Every command that sends requests. A test fails if a command or one of its options is missing here. */
 export const commandTable: Readonly<Record<string, CommandCase>> = {
@@ -150,6 +158,23 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
     },
   },
   "secret rotate": { valid: [], wrong: {} },
+  whoami: { valid: [], wrong: {} },
+  "user create": { valid: ["ann"], wrong: { ...wrongNewName, "--role": ["owner", ""] } },
+  "user list": { valid: [], wrong: wrongAccountList },
+  "user show": { valid: ["ann"], wrong: wrongUser },
+  "user set-role": { valid: ["ann", "member"], wrong: { ...wrongUser, "<ROLE>": ["owner", ""] } },
+  "user reset-link": { valid: ["ann"], wrong: wrongUser },
+  "user disable": { valid: ["ann"], wrong: wrongUser },
+  "user enable": { valid: ["ann"], wrong: wrongUser },
+  "org create": { valid: ["crew"], wrong: wrongNewName },
+  "org list": { valid: [], wrong: wrongAccountList },
+  "org show": { valid: ["crew"], wrong: wrongUser },
+  "org member list": { valid: ["crew"], wrong: { "<ORGANIZATION>": wrongNames, ...wrongAccountList } },
+  "org member add": { valid: ["crew", "ann"], wrong: { ...wrongMember, "--role": ["administrator", ""] } },
+  "org member set-role": { valid: ["crew", "ann", "viewer"], wrong: { ...wrongMember, "<ROLE>": ["boss", ""] } },
+  "org member remove": { valid: ["crew", "ann"], wrong: wrongMember },
+  "token list": { valid: ["--user=ann"], wrong: { "--user": wrongNames } },
+  "token revoke": { valid: ["7", "--user=ann"], wrong: { "<ID>": wrongIds, "--user": wrongNames } },
   "audit list": { valid: [], wrong: { ...wrongAuditFilters, "--before": wrongNumbers, "--limit": wrongPages } },
   "audit export": { valid: [], wrong: wrongAuditFilters },
 };
