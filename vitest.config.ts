@@ -27,5 +27,7 @@ export default defineConfig({
     // An emulated machine that boots on busy cores takes up to a minute.
     testTimeout: 120_000,
     hookTimeout: 120_000,
+    // The default of one second is too short for a browser or a process on busy cores.
+    expect: { poll: { timeout: 10_000 } },
   },
 });

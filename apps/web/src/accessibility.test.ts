@@ -240,6 +240,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
       expect(await violations(empty, colorScheme, viewports.wide)).toEqual({});
       const login = [
         { name: "login", path: "/login" },
+        { name: "the first administrator", path: "/setup" },
         { name: "a one-time link without its token", path: "/password" },
         { name: "a one-time link", path: "/password#token=x" },
       ];

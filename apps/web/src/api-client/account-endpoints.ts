@@ -3,7 +3,9 @@ import {
   type ChangePasswordRequest,
   type CreateAccessTokenRequest,
   CreatedAccessToken,
+  IdentityList,
   SessionEntryList,
+  SignInLocation,
 } from "@airlock/api";
 import type { z } from "zod";
 import { type Abortable, requestJson, requestNothing } from "./http.ts";
@@ -26,3 +28,11 @@ export const createOwnToken = (body: z.input<typeof CreateAccessTokenRequest>) =
   requestJson(CreatedAccessToken, restPath`/account/tokens`, { method: "POST", body });
 
 export const deleteOwnToken = (id: number) => requestNothing(restPath`/account/tokens/${id}`, { method: "DELETE" });
+
+export const listIdentities = async (options?: Abortable) =>
+  (await requestJson(IdentityList, restPath`/account/identities`, options)).identities;
+
+/** Returns the provider's page to open in this browser. */
+export const linkIdentity = async (currentPassword: string) =>
+  (await requestJson(SignInLocation, restPath`/account/identities`, { method: "POST", body: { currentPassword } }))
+    .location;

@@ -19,6 +19,7 @@ export function createQueryClient(): QueryClient {
 export const queryKeys = {
   session: ["session"],
   signInMethods: ["sign-in"],
+  identities: ["account", "identities"],
   allJobs: ["jobs"],
   jobs: (search: string) => ["jobs", search],
   job: (id: number) => ["job", id],

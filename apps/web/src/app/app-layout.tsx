@@ -15,6 +15,7 @@ import {
   IconStack2,
   IconTerminal2,
   IconUserCircle,
+  IconUserPlus,
   IconUsers,
 } from "@tabler/icons-react";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
@@ -191,6 +192,11 @@ function SessionMenu({ session }: { readonly session: SessionView | undefined })
         {session?.user && (
           <Menu.Item component={Link} to="/account" leftSection={<IconUserCircle size={16} />}>
             Account
+          </Menu.Item>
+        )}
+        {session?.needsSetUp && (
+          <Menu.Item component={Link} to="/setup" leftSection={<IconUserPlus size={16} />}>
+            Create the first administrator
           </Menu.Item>
         )}
         <Menu.Item leftSection={<IconLogout size={16} />} onClick={() => logOut.mutate()}>

@@ -19,6 +19,12 @@ export function createRouter() {
       lazy: async () => ({ Component: (await import("../pages/password-page.tsx")).PasswordPage }),
     },
     {
+      path: "/setup",
+      ErrorBoundary: RouteErrorPage,
+      HydrateFallback: Nothing,
+      lazy: async () => ({ Component: (await import("../pages/setup-page.tsx")).SetupPage }),
+    },
+    {
       path: "/",
       Component: AppLayout,
       ErrorBoundary: RouteErrorPage,

@@ -7,6 +7,8 @@ import { Link } from "react-router";
 import { endOtherSessions } from "../api-client/account-endpoints.ts";
 import { getSession } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
+import { getSignInMethods } from "../api-client/sign-in-endpoints.ts";
+import { IdentitiesSection } from "../features/account/identities-section.tsx";
 import { NewAccessTokenDialog } from "../features/account/new-access-token-dialog.tsx";
 import { PasswordSection } from "../features/account/password-section.tsx";
 import { siteRoleWords } from "../features/users/role-words.ts";
@@ -55,6 +57,11 @@ type Dialog = "token" | "others" | { readonly name: string; readonly token: stri
 
 function Account({ session, user }: AccountProps) {
   const client = useQueryClient();
+  const methods = useQuery({
+    queryKey: queryKeys.signInMethods,
+    queryFn: ({ signal }) => getSignInMethods({ signal }),
+  });
+  const provider = methods.data?.openIdConnect;
   const [dialog, setDialog] = useState<Dialog>();
   const close = () => setDialog(undefined);
   const organizations = session.namespaces.filter(({ name }) => name !== user.name);
@@ -111,7 +118,8 @@ function Account({ session, user }: AccountProps) {
         </Text>
       )}
       <Stack gap="md">
-        <PasswordSection user={user.name} />
+        {methods.data?.password && <PasswordSection user={user.name} />}
+        {provider && <IdentitiesSection provider={provider.label} canLink={methods.data?.password === true} />}
         <UserSessions user={user.name} own />
         <Group>
           <Button variant="default" size="xs" onClick={() => setDialog("others")}>

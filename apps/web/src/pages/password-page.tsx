@@ -1,12 +1,12 @@
-import { Anchor, Button, Center, Paper, PasswordInput, Stack, Text, Title } from "@mantine/core";
+import { Anchor, Button, PasswordInput, Stack, Text } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useState } from "react";
 import { Link, useLocation, useNavigate } from "react-router";
 import { errorWords } from "../api-client/error-words.ts";
 import { setPassword } from "../api-client/sign-in-endpoints.ts";
+import { Entrance } from "../features/sign-in/entrance.tsx";
 import { fieldErrors } from "../forms/field-errors.ts";
 import { ErrorNote } from "../ui/error-note.tsx";
-import { Logo } from "../ui/logo.tsx";
 import { usePageIdentity } from "../ui/page-identity.ts";
 
 /** The page of a one-time link: the user chooses a password and is signed in. */
@@ -39,52 +39,44 @@ export function PasswordPage() {
   };
   const refused = fieldErrors(error, ["password"]);
   return (
-    <Center component="main" mih="100dvh" p="md">
-      <Paper withBorder shadow="sm" p="xl" w="100%" maw={420} bg="var(--airlock-surface)">
-        <form onSubmit={submit}>
-          <Stack>
-            <Stack gap="xs" align="center">
-              <Logo size={48} />
-              <Title order={1} size="h3">
-                Choose a password
-              </Title>
-            </Stack>
-            {token === "" ? (
-              <Text size="sm">
-                This page needs the whole link that an administrator gave you. Open the link again, or ask for a new
-                one.{" "}
-                <Anchor component={Link} to="/login" size="sm" underline="always">
-                  Log in
-                </Anchor>
+    <Entrance title="Choose a password">
+      <form onSubmit={submit}>
+        <Stack>
+          {token === "" ? (
+            <Text size="sm">
+              This page needs the whole link that an administrator gave you. Open the link again, or ask for a new one.{" "}
+              <Anchor component={Link} to="/login" size="sm" underline="always">
+                Log in
+              </Anchor>
+            </Text>
+          ) : (
+            <>
+              <PasswordInput
+                label="New password"
+                description="At least 12 characters. Several unrelated words are easy to remember and hard to guess."
+                value={password}
+                onChange={(event) => {
+                  setText(event.currentTarget.value);
+                  reset();
+                }}
+                error={refused.fields.get("password")}
+                aria-invalid={refused.fields.has("password")}
+                autoComplete="new-password"
+                maxLength={256}
+                required
+                autoFocus
+              />
+              {refused.note !== undefined && <ErrorNote words={errorWords(refused.note)} />}
+              <Button type="submit" loading={isPending} fullWidth>
+                Set the password and log in
+              </Button>
+              <Text size="xs" c="dimmed">
+                This ends your other sessions. The link works once.
               </Text>
-            ) : (
-              <>
-                <PasswordInput
-                  label="New password"
-                  description="At least 12 characters. Several unrelated words are easy to remember and hard to guess."
-                  value={password}
-                  onChange={(event) => {
-                    setText(event.currentTarget.value);
-                    reset();
-                  }}
-                  error={refused.fields.get("password")}
-                  autoComplete="new-password"
-                  maxLength={256}
-                  required
-                  autoFocus
-                />
-                {refused.note !== undefined && <ErrorNote words={errorWords(refused.note)} />}
-                <Button type="submit" loading={isPending} fullWidth>
-                  Set the password and log in
-                </Button>
-                <Text size="xs" c="dimmed">
-                  This ends your other sessions. The link works once.
-                </Text>
-              </>
-            )}
-          </Stack>
-        </form>
-      </Paper>
-    </Center>
+            </>
+          )}
+        </Stack>
+      </form>
+    </Entrance>
   );
 }

@@ -13,7 +13,8 @@ export function returnPath(search: URLSearchParams, origin: string): string {
   if (!next.startsWith("/")) return home;
   try {
     const url = new URL(next, origin);
-    if (url.origin !== origin || url.pathname === "/login" || url.pathname.startsWith("//")) return home;
+    if (url.origin !== origin || ["/login", "/setup"].includes(url.pathname) || url.pathname.startsWith("//"))
+      return home;
     return `${url.pathname}${url.search}${url.hash}`;
   } catch {
     return home;

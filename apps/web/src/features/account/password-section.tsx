@@ -47,6 +47,7 @@ export function PasswordSection({ user }: { readonly user: string }) {
                 reset();
               }}
               error={refused.fields.get("currentPassword")}
+              aria-invalid={refused.fields.has("currentPassword")}
               autoComplete="current-password"
               maxLength={256}
               required
@@ -60,6 +61,7 @@ export function PasswordSection({ user }: { readonly user: string }) {
                 reset();
               }}
               error={refused.fields.get("password")}
+              aria-invalid={refused.fields.has("password")}
               autoComplete="new-password"
               maxLength={256}
               required
