@@ -13,6 +13,8 @@ import { executorsDrainCommand } from "./commands/executors/drain.ts";
 import { executorsListCommand } from "./commands/executors/list.ts";
 import { executorsResumeCommand } from "./commands/executors/resume.ts";
 import { executorsShowCommand } from "./commands/executors/show.ts";
+import { instanceListCommand } from "./commands/instance/list.ts";
+import { instanceUseCommand } from "./commands/instance/use.ts";
 import { jobArtifactsCommand } from "./commands/job/artifacts.ts";
 import { jobCancelCommand } from "./commands/job/cancel.ts";
 import { jobDownloadCommand } from "./commands/job/download.ts";
@@ -21,6 +23,8 @@ import { jobLogsCommand } from "./commands/job/logs.ts";
 import { jobRetryCommand } from "./commands/job/retry.ts";
 import { jobShowCommand } from "./commands/job/show.ts";
 import { jobSubmitCommand } from "./commands/job/submit.ts";
+import { loginCommand } from "./commands/login.ts";
+import { logoutCommand } from "./commands/logout.ts";
 import { orgCreateCommand } from "./commands/org/create.ts";
 import { orgListCommand } from "./commands/org/list.ts";
 import { orgMemberCommand } from "./commands/org/member.ts";
@@ -110,7 +114,15 @@ export function commandLine(context: CommandContext): Command {
         secretRotateCommand(context),
       ]),
     )
+    .addCommand(loginCommand(context))
+    .addCommand(logoutCommand(context))
     .addCommand(whoamiCommand(context))
+    .addCommand(
+      noun("instance", "Instances that you are logged in to", [
+        instanceListCommand(context),
+        instanceUseCommand(context),
+      ]),
+    )
     .addCommand(
       noun("user", "People who use the instance", [
         userCreateCommand(context),
@@ -138,8 +150,10 @@ export function commandLine(context: CommandContext): Command {
       `
 How commands find the instance, in this order:
   1. AIRLOCK_URL and AIRLOCK_TOKEN
-  2. connection.json in AIRLOCK_DATA_DIR
-  3. the nearest .airlock/connection.json in this directory or above, which \`airlock dev\` writes
+  2. AIRLOCK_INSTANCE, the name or address of an instance of \`airlock login\`
+  3. connection.json in AIRLOCK_DATA_DIR
+  4. the nearest .airlock/connection.json in this directory or above, which \`airlock dev\` writes
+  5. the current instance of \`airlock login\`
 
 Examples:
   airlock dev

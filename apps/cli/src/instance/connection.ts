@@ -3,6 +3,8 @@ import path from "node:path";
 import { AirlockError } from "@airlock/job";
 import { z } from "zod";
 import { describeFileError } from "../context/describe-file-error.ts";
+import { checkToken, parseInstanceUrl } from "./connection-values.ts";
+import { credentialsFile, currentInstance, findInstance, readCredentials } from "./credentials.ts";
 
 /** Address of the instance and the token for it. */
 export interface Connection {
@@ -11,6 +13,8 @@ export interface Connection {
   readonly token: string;
   /** Where the token comes from, for messages: an environment variable or a file. */
   readonly source: string;
+  /** Name of the instance, if `airlock login` stored it. */
+  readonly instance?: string;
 }
 
 /** Content of `DATA_DIR/connection.json`, which `airlock dev` writes. */
@@ -19,8 +23,10 @@ const ConnectionFile = z.object({ url: z.string(), token: z.string().min(1) });
 /**
  * Finds the connection in this order:
  * - `AIRLOCK_URL` and `AIRLOCK_TOKEN`
+ * - the instance of `airlock login` that `AIRLOCK_INSTANCE` names
  * - `connection.json` in `AIRLOCK_DATA_DIR`
  * - the nearest `.airlock/connection.json` in `cwd` or a directory above it
+ * - the current instance of `airlock login`
  * @throws {AirlockError} `no-connection`, `connection-invalid`, `connection-not-private`.
  */
 export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promise<Connection> {
@@ -39,18 +45,37 @@ export async function findConnection(env: NodeJS.ProcessEnv, cwd: string): Promi
       source: "AIRLOCK_TOKEN",
     };
   }
+  if (env.AIRLOCK_INSTANCE) return loggedIn(env, env.AIRLOCK_INSTANCE);
   const dataDirectory = env.AIRLOCK_DATA_DIR ? path.resolve(cwd, env.AIRLOCK_DATA_DIR) : undefined;
   for (const file of candidates(cwd, dataDirectory)) {
     const connection = await readConnectionFile(file);
     if (connection) return connection;
   }
+  const current = await loggedIn(env, undefined);
+  if (current) return current;
   throw new AirlockError(
-    "no instance configured: AIRLOCK_URL is not set, and neither this directory nor its parents have .airlock/connection.json",
+    "no instance configured: AIRLOCK_URL is not set, neither this directory nor its parents have .airlock/connection.json, and no instance is logged in to",
     {
       code: "no-connection",
-      hint: "Start one with `airlock dev`, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
+      hint: "Start one with `airlock dev`, log in with `airlock login URL`, or set AIRLOCK_URL and AIRLOCK_TOKEN.",
     },
   );
+}
+
+/** The connection that `airlock login` stored for an instance; without a choice the current one, if there is one. */
+async function loggedIn(env: NodeJS.ProcessEnv, choice: string): Promise<Connection>;
+async function loggedIn(env: NodeJS.ProcessEnv, choice: undefined): Promise<Connection | undefined>;
+async function loggedIn(env: NodeJS.ProcessEnv, choice: string | undefined): Promise<Connection | undefined> {
+  const credentials = await readCredentials(env);
+  const stored = choice === undefined ? currentInstance(credentials) : findInstance(credentials, choice);
+  const source = credentialsFile(env);
+  if (!stored || source === undefined) return undefined;
+  return {
+    url: parseInstanceUrl(stored.url, source),
+    token: checkToken(stored.token, source),
+    source,
+    instance: stored.name,
+  };
 }
 
 function* candidates(cwd: string, dataDirectory: string | undefined): Generator<string> {
@@ -100,35 +125,6 @@ async function requirePrivate(file: string): Promise<void> {
       hint: "Set AIRLOCK_URL and AIRLOCK_TOKEN, or run as the user who started `airlock dev`.",
     },
   );
-}
-
-/** The token becomes a header, which cannot hold line ends and most characters that are not ASCII. */
-function checkToken(token: string, where: string): string {
-  if (/^[\x21-\x7e]+$/.test(token)) return token;
-  throw new AirlockError(`${where}: the token may contain only letters, digits and punctuation, no spaces`, {
-    code: "connection-invalid",
-    hint: "Copy it from the file `token` in the instance's data directory, without a line end.",
-  });
-}
-
-function parseInstanceUrl(text: string, where: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (!url || (url.protocol !== "http:" && url.protocol !== "https:")) {
-    throw new AirlockError(`${where}: "${text}" is not an http or https URL`, {
-      code: "connection-invalid",
-      hint: "Write it as http://127.0.0.1:7080.",
-    });
-  }
-  if (url.username !== "" || url.password !== "") {
-    throw new AirlockError(`${where}: the URL of the instance must not contain a user or a password`, {
-      code: "connection-invalid",
-      hint: "Set AIRLOCK_TOKEN to the administrator's token instead.",
-    });
-  }
-  if (!url.pathname.endsWith("/")) url.pathname += "/";
-  url.search = "";
-  url.hash = "";
-  return url;
 }
 
 function parseJson(text: string): unknown {

@@ -69,13 +69,15 @@ function unreachable(connection: Connection, error: unknown): UnreachableError {
   const cause = error instanceof TypeError && error.cause !== undefined ? error.cause : error;
   const { text, hint } = unreachableReason(cause);
   return new UnreachableError(`cannot reach the instance at ${connection.url.origin}: ${text}`, {
-    hint:
-      hint ??
-      (connection.source === "AIRLOCK_TOKEN"
-        ? "Check AIRLOCK_URL, and that the instance is running."
-        : `Start it with \`airlock dev\`. The address was read from ${connection.source}.`),
+    hint: hint ?? unreachableHint(connection),
     cause,
   });
+}
+
+function unreachableHint({ source, instance }: Connection): string {
+  if (source === "AIRLOCK_TOKEN") return "Check AIRLOCK_URL, and that the instance is running.";
+  if (instance !== undefined) return `Check that the instance is running. The address was read from ${source}.`;
+  return `Start it with \`airlock dev\`. The address was read from ${source}.`;
 }
 
 async function refused(response: Response, connection: Connection, signal?: AbortSignal): Promise<RequestError> {
@@ -86,7 +88,10 @@ async function refused(response: Response, connection: Connection, signal?: Abor
     return new RequestError(answered?.message ?? `${connection.url.origin} rejected the token`, {
       code: answered?.code ?? "unauthorized",
       status,
-      hint: `The token was read from ${connection.source}. The right one is in the file \`token\` in the instance's data directory.`,
+      hint:
+        connection.instance === undefined
+          ? `The token was read from ${connection.source}. The right one is in the file \`token\` in the instance's data directory.`
+          : `The token may be revoked or expired. Create one on the account page and run \`airlock login ${connection.url.href}\`.`,
     });
   }
   if (answered) return new RequestError(answered.message, { ...answered, status });

@@ -28,6 +28,12 @@ export const parseAuditActor = checkedBy(AuditQuery.shape.actor.unwrap(), "the n
 export const parseAuditTarget = checkedBy(AuditQuery.shape.target.unwrap(), "a name");
 export const parseExecutorName = checkedBy(ExecutorName, "an executor's name");
 
+/** The name under which `airlock login` stores an instance. Colons separate the ports of hosts. */
+export const parseInstanceName = checkedBy(
+  z.string().regex(/^[A-Za-z0-9[][A-Za-z0-9.:[\]_-]{0,252}$/, "letters, digits and . : - _, at most 253"),
+  "a name for an instance",
+);
+
 /** The key is the value of a header. */
 export const parseIdempotencyKey = checkedBy(
   z.string().regex(/^[\x21-\x7e]{1,255}$/, "1 to 255 letters, digits and punctuation, no spaces"),

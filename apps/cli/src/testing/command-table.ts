@@ -179,7 +179,7 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
   "audit export": { valid: [], wrong: wrongAuditFilters },
 };
 
-/** Commands that run programs and send no request of their own. */
+/** Commands that run programs, and commands for the stored credentials. They send no request to the environment's instance. */
 export const programCommands: Readonly<Record<string, CommandCase["wrong"]>> = {
   dev: {
     "--listen": ["bogus", "127.0.0.1", "127.0.0.1:99999", ""],
@@ -189,6 +189,13 @@ export const programCommands: Readonly<Record<string, CommandCase["wrong"]>> = {
   },
   server: { "--listen": ["bogus", "127.0.0.1", "127.0.0.1:99999", ""], "--data-dir": anyText },
   executor: { "[ARGS...]": anyText },
+  login: {
+    "[URL]": ["", "nowhere", "ftp://x", "http://ann:secret@x"],
+    "--name": ["", "a b", "x".repeat(300), "\u2603"],
+  },
+  logout: { "[NAME]": [""] },
+  "instance list": {},
+  "instance use": { "<NAME>": [""] },
   completion: { "<SHELL>": ["tcsh", ""] },
 };
 

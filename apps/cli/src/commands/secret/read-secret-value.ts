@@ -1,12 +1,11 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { buffer } from "node:stream/consumers";
-import type { ReadStream } from "node:tty";
 import { AirlockError } from "@airlock/job";
 import type { CommandContext } from "../../context/command-context.ts";
 import { UsageError } from "../../context/command-error.ts";
 import { describeFileError } from "../../context/describe-file-error.ts";
-import { InterruptedError } from "../../context/interrupt.ts";
+import { asTerminal, readHidden } from "../../terminal/read-hidden.ts";
 
 const tooLong = 1024 * 1024;
 
@@ -24,7 +23,7 @@ export async function readSecretValue(
 ): Promise<string> {
   if (file !== undefined) return decode(await readWhole(context.cwd, file), file);
   const terminal = asTerminal(context.stdin);
-  if (terminal) return readHidden(terminal, context, name);
+  if (terminal) return readHidden(terminal, context, `Value of ${name}`);
   return decode(await buffer(context.stdin), "standard input").replace(/\r?\n$/, "");
 }
 
@@ -46,30 +45,6 @@ function decode(bytes: Buffer, source: string): string {
     return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     throw unreadable(`${source} is not UTF-8 text`, "Encode it first, e.g. with base64, and let the step decode it.");
-  }
-}
-
-function asTerminal(stdin: CommandContext["stdin"]): ReadStream | undefined {
-  return "isTTY" in stdin && stdin.isTTY === true && "setRawMode" in stdin ? (stdin as ReadStream) : undefined;
-}
-
-async function readHidden(terminal: ReadStream, { stderr }: CommandContext, name: string): Promise<string> {
-  stderr.write(`Value of ${name} (hidden; press Enter to finish): `);
-  terminal.setRawMode(true);
-  let value = "";
-  try {
-    for await (const chunk of terminal) {
-      for (const key of String(chunk)) {
-        if (key === "\r" || key === "\n" || key === "\u0004") return value;
-        if (key === "\u0003") throw new InterruptedError("SIGINT");
-        value = key === "\u007f" || key === "\b" ? value.slice(0, -1) : value + key;
-      }
-    }
-    return value;
-  } finally {
-    terminal.setRawMode(false);
-    terminal.pause();
-    stderr.write("\n");
   }
 }
 

@@ -1,0 +1,108 @@
+import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { runCommandLine } from "../run-command-line.ts";
+import { type RealInstance, startRealInstance } from "../testing/real-instance.ts";
+import { testContext } from "../testing/test-context.ts";
+
+const noVariables = { AIRLOCK_URL: "", AIRLOCK_TOKEN: "" };
+
+async function airlock(args: readonly string[], options: Parameters<typeof testContext>[0]) {
+  const context = testContext(options);
+  await runCommandLine(args, context);
+  return { code: context.exitCode ?? 0, ...context.printed };
+}
+
+describeWithEngines(["postgres"], "`airlock login` with an instance", () => {
+  let instance: RealInstance;
+  beforeAll(async () => {
+    instance = await startRealInstance();
+  });
+  afterAll(async () => instance?.[Symbol.asyncDispose]());
+
+  it("stores a token that works, for several instances, and forgets it", async () => {
+    await using home = await temporaryDirectory();
+    const env = { XDG_CONFIG_HOME: home.path };
+    const options = { env, cwd: home.path };
+    const token = instance.env.AIRLOCK_TOKEN ?? "";
+    // The same instance by another name of its host.
+    const other = instance.url.replace("127.0.0.1", "localhost");
+    const login = await airlock(["login", instance.url, "--name", "work", "--token-stdin"], {
+      ...options,
+      stdin: `${token}\n`,
+    });
+    expect(login).toEqual({ code: 0, stdout: "logged in to work with the administrator's token\n", stderr: "" });
+    const file = path.join(home.path, "airlock", "credentials.json");
+    expect((await stat(file)).mode & 0o777).toBe(0o600);
+    expect((await stat(path.dirname(file))).mode & 0o777).toBe(0o700);
+
+    const second = await airlock(["login", other, "--token-stdin", "--json"], { ...options, stdin: token });
+    const { host } = new URL(other);
+    expect(JSON.parse(second.stdout)).toMatchObject({ name: host, url: `${other}/`, user: null });
+    const taken = await airlock(["login", other, "--name", "work", "--token-stdin"], { ...options, stdin: token });
+    expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining("--name")]);
+
+    expect((await airlock(["whoami"], options)).stdout).toContain(`${other}/`);
+    const chosen = { ...options, env: { ...env, AIRLOCK_INSTANCE: "work" } };
+    expect((await airlock(["whoami"], chosen)).stdout).toContain(`${instance.url}/`);
+    expect((await airlock(["instance", "use", instance.url], options)).code).toBe(0);
+    const listed = await airlock(["instance", "list"], options);
+    expect(listed.stdout).toMatch(/\nwork +yes +http/);
+    expect(listed.stdout + (await airlock(["instance", "list", "--json"], options)).stdout).not.toContain(token);
+
+    const fromEnvironment = await instance.airlock(["whoami"], { env });
+    expect(fromEnvironment.stdout).toContain("AIRLOCK_TOKEN");
+
+    const logout = await airlock(["logout"], options);
+    expect([logout.stdout, logout.stderr]).toEqual([
+      "token of work forgotten\n",
+      expect.stringContaining(`${instance.url}/account`),
+    ]);
+    expect(JSON.parse(await readFile(file, "utf8"))).toMatchObject({ current: null, instances: [{ name: host }] });
+    expect((await airlock(["whoami"], options)).code).toBe(1);
+  });
+
+  it("stores nothing for a token that the instance refuses, and prints nothing of it", async () => {
+    await using home = await temporaryDirectory();
+    const wrong = "airlock_pat_wrong";
+    const { code, stdout, stderr } = await airlock(["login", instance.url, "--token-stdin"], {
+      env: { ...noVariables, HOME: home.path },
+      cwd: home.path,
+      stdin: wrong,
+    });
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toContain("account page");
+    expect(stderr).not.toContain(wrong);
+    await expect(stat(path.join(home.path, ".config"))).rejects.toMatchObject({ code: "ENOENT" });
+  });
+});
+
+describe("stored credentials", () => {
+  const content = JSON.stringify({ current: "x", instances: [{ name: "x", url: "http://127.0.0.1:9/", token: "t" }] });
+
+  it.each([
+    [0o640, content, "not private"],
+    [0o602, content, "not private"],
+    [0o600, "{", "not a file with credentials"],
+    [0o600, JSON.stringify({ current: "x", instances: [{ name: "x", url: "http://u:p@h/", token: "t" }] }), "password"],
+    [0o600, content, "127.0.0.1:9"],
+  ])("with mode %o and content %j make commands fail: %s", async (mode, text, message) => {
+    await using home = await temporaryDirectory();
+    const file = path.join(home.path, "airlock", "credentials.json");
+    await mkdir(path.dirname(file));
+    await writeFile(file, text);
+    await chmod(file, mode);
+    const { code, stderr } = await airlock(["whoami"], { env: { XDG_CONFIG_HOME: home.path }, cwd: home.path });
+    expect([code, stderr]).toEqual([1, expect.stringContaining(message)]);
+  });
+
+  it("need a token from a terminal or from standard input", async () => {
+    await using home = await temporaryDirectory();
+    const { code, stderr } = await airlock(["login", "http://127.0.0.1:9"], {
+      env: { HOME: home.path },
+      cwd: home.path,
+    });
+    expect([code, stderr]).toEqual([2, expect.stringContaining("--token-stdin")]);
+  });
+});
