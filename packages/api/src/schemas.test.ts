@@ -177,7 +177,7 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   SetUpRequest: partly({ name: accountName, displayName: label, password: text }, ["name", "password"]),
   CreateSessionRequest: fc.record({ token: text }),
   ListJobsQuery: partly(
-    { state: fc.constantFrom("queued", "queued,failed"), queue: name, limit: fc.constant("7") },
+    { state: fc.constantFrom("queued", "queued,failed"), queue: name, text: name, limit: fc.constant("7") },
     [],
   ),
   JobLogsQuery: partly({ attempt: ordinal.map(String), entry: ordinal.map(String) }, []),

@@ -4,6 +4,7 @@ import {
   DisplayName,
   ExecutorName,
   ListAccountsQuery,
+  ListJobsQuery,
   Namespace,
   NewNamespace,
   QueueName,
@@ -19,6 +20,7 @@ export const parseUserName = checkedBy(Namespace, "a user's name");
 export const parseOrganizationName = checkedBy(Namespace, "an organization's name");
 export const parseNewName = checkedBy(NewNamespace, "a name for a user or an organization");
 export const parseDisplayName = checkedBy(DisplayName, "a display name");
+export const parseJobText = checkedBy(ListJobsQuery.shape.text.unwrap(), "a text to look for");
 export const parseAccountText = checkedBy(ListAccountsQuery.shape.text.unwrap(), "a text to look for");
 export const parseRepositoryName = checkedBy(RepositoryName, "a repository's name");
 export const parseSecretName = checkedBy(SecretName, "a secret's name");

@@ -92,6 +92,7 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
       ...wrongFilters,
       "--since": ["", "yesterday", "2026-13-01", "2026-08-01x", "-2h"],
       "--repo": wrongRepositories,
+      "--text": ["x".repeat(201)],
       "--before": wrongIds,
       "--limit": wrongPages,
     },

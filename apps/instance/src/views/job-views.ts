@@ -62,6 +62,8 @@ export interface JobFilter {
   readonly visible: readonly string[] | null;
   /** Labels that the jobs ask for, as pairs of key and value. */
   readonly labels?: readonly (readonly [string, string])[] | undefined;
+  /** Part of the repository, the revision, the commit or the reason of the failure, in any case of letters. */
+  readonly text?: string | undefined;
   /** Only jobs queued at this time or later, in ISO form. */
   readonly since?: string | undefined;
   /** Only jobs with a smaller id. */
@@ -79,6 +81,12 @@ export async function listJobs(db: Database, filter: JobFilter): Promise<JobSumm
   if (filter.namespace !== undefined) query = query.where("namespace", "=", filter.namespace);
   for (const [key, value] of filter.labels ?? []) {
     query = query.where(sql<boolean>`labels <> '{}' and labels @> ${JSON.stringify({ [key]: value })}::jsonb`);
+  }
+  if (filter.text) {
+    // `strpos` gives no character a special meaning. `concat_ws` leaves out NULL, and the line end separates columns.
+    query = query.where(
+      sql<boolean>`strpos(lower(concat_ws(E'\\n', repository, revision, "commit", failure_message)), lower(${filter.text}::text)) > 0`,
+    );
   }
   if (filter.since !== undefined) query = query.where("queued_at", ">=", new Date(filter.since));
   if (filter.before !== undefined) query = query.where("id", "<", filter.before);

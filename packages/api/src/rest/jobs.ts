@@ -142,6 +142,8 @@ export const ListJobsQuery = z.strictObject({
     .union([LabelFilter.transform((label) => [label]), z.array(LabelFilter).max(20)])
     .default([])
     .transform((labels) => labels.map((label) => splitLabel(label))),
+  /** Part of the repository, the revision, the commit or the reason of the failure, in any case of letters. */
+  text: StoredText.trim().max(200).optional(),
   /** Only jobs queued at this time or later. A retry queues a job again. */
   since: z.iso.datetime().optional(),
   /** Only jobs with a smaller id; used for the next page. */

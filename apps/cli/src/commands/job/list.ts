@@ -6,7 +6,7 @@ import type { CommandContext } from "../../context/command-context.ts";
 import { requestExitCodesHelp } from "../../context/exit-codes.ts";
 import { jobDurationMs } from "../../follow/describe-job.ts";
 import { connect } from "../../instance/connect.ts";
-import { parseRepositoryName } from "../../options/name-arguments.ts";
+import { parseJobText, parseRepositoryName } from "../../options/name-arguments.ts";
 import { parseJobId, parsePageSize } from "../../options/number-arguments.ts";
 import { parseSince } from "../../options/since-argument.ts";
 import { paintState } from "../../terminal/job-state-style.ts";
@@ -20,6 +20,7 @@ interface Options extends JobFilterFlags {
   /** In ISO form. */
   readonly since?: string;
   readonly repo?: string;
+  readonly text?: string;
   readonly before?: number;
   readonly limit: number;
   readonly json?: boolean;
@@ -29,6 +30,7 @@ export function jobListCommand(context: CommandContext): Command {
   return addJobFilterFlags(new Command("list").alias("ls").description("List jobs, newest first"))
     .option("--since <TIME>", "only jobs queued since then: a duration such as 2h or 7d, or a time", parseSince)
     .option("--repo <NAME>", "only this repository, by its name in `airlock repo list`", parseRepositoryName)
+    .option("--text <TEXT>", "only jobs with this text in repository, revision, commit or failure", parseJobText)
     .option("--before <ID>", "only jobs older than this one, for the next page", parseJobId)
     .option("--limit <N>", "at most this many, up to 200", parsePageSize, 20)
     .option("--json", "print JSON")
@@ -39,6 +41,7 @@ Examples:
   airlock job list
   airlock job list --state queued,processing --queue batches
   airlock job list --namespace team-a --since 2h
+  airlock job list --text main --state failed
   airlock job list --label gpu=a100 --since 2026-08-01
   airlock job list --json | jq '.jobs[].id'
 
@@ -54,6 +57,7 @@ async function listJobs(context: CommandContext, options: Options): Promise<void
   search.set("limit", String(options.limit));
   if (options.since) search.set("since", options.since);
   if (options.repo) search.set("repository", options.repo);
+  if (options.text) search.set("text", options.text);
   if (options.before) search.set("before", String(options.before));
   const list = await client.json(JobList, `jobs?${search}`);
   if (options.json) return printJson(context, list);

@@ -2,7 +2,7 @@ import { describeWithEngines } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { type RealInstance, startRealInstance } from "../../testing/real-instance.ts";
 
-describeWithEngines(["postgres"], "`job cancel` and `job retry`", () => {
+describeWithEngines(["postgres"], "commands for several jobs", () => {
   let target: RealInstance;
   beforeAll(async () => {
     target = await startRealInstance();
@@ -22,6 +22,15 @@ describeWithEngines(["postgres"], "`job cancel` and `job retry`", () => {
     const retried = await target.airlock(["job", "retry", ...ids.map(String)]);
     expect(retried.stdout).toBe(ids.map((id) => `job ${id} is queued again\n`).join(""));
     expect(await Promise.all(ids.map(stateOf))).toEqual(["queued", "queued"]);
+  });
+
+  it("list jobs by a text of their revision", async () => {
+    const id = await target.submit();
+    const { revision } = JSON.parse((await target.airlock(["job", "show", `${id}`, "--json"])).stdout);
+    const found = await target.airlock(["job", "list", "--text", revision.toUpperCase(), "--json"]);
+    expect(JSON.parse(found.stdout).jobs.map((job: { id: number }) => job.id)).toContain(id);
+    const nothing = await target.airlock(["job", "list", "--text", "%"]);
+    expect([nothing.code, nothing.stdout]).toEqual([0, ""]);
   });
 
   it("change the other jobs when one can't be changed, and exit with 1", async () => {

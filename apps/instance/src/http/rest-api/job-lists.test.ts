@@ -49,6 +49,21 @@ describeWithEngines(["postgres"], "the list of jobs", () => {
     expect(await ids("since=2999-01-01T00:00:00Z")).toEqual([]);
   });
 
+  it("can be limited to jobs with a text in their repository, revision or failure", async () => {
+    const jobs = [await target.submit({}), await target.submit({ namespace: "team" })];
+    const ids = async (search: string) => (await list(`text=${encodeURIComponent(search)}`)).map(({ id }) => id);
+    const { revision } = await one(jobs[0] ?? 0);
+    for (const part of [revision.toUpperCase(), revision.toLowerCase().slice(1)]) {
+      expect(await ids(part)).toEqual(expect.arrayContaining(jobs));
+    }
+    expect((await list(`namespace=team&text=${revision}`)).map(({ id }) => id)).not.toContain(jobs[0]);
+    expect(await ids("no job has this")).toEqual([]);
+    // Characters of patterns are data.
+    for (const pattern of ["%", "_", "\\", "' or true --"]) expect(await ids(pattern)).toEqual([]);
+    expect((await target.rest("GET", `/jobs?text=${"x".repeat(201)}`)).status).toBe(400);
+    expect((await target.rest("GET", "/jobs?text=%00")).status).toBe(400);
+  });
+
   it.each([
     ["a label without a value", "label=gpu"],
     ["a label without a key", "label=%3Dx"],
