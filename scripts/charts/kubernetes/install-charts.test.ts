@@ -88,10 +88,11 @@ describeWithEngines(["kubernetes"], "charts in a cluster", () => {
     }
   }, 60_000);
 
-  it("run a job, and leave nothing after they are uninstalled", async () => {
+  it("run a job, lose none in an upgrade, and leave nothing after they are uninstalled", async () => {
     const literals = { token, "executor-token": token, "secret-key": randomBytes(32).toString("hex") };
     const words = Object.entries(literals).map(([key, value]) => `--from-literal=${key}=${value}`);
     await run("create", "secret", "generic", "airlock", ...words);
+    const where = ["--kubeconfig", cluster.kubeconfigPath, "--namespace", namespace];
     const before = await objects();
     await install("airlock", "airlock", {
       existingSecret: "airlock",
@@ -122,16 +123,30 @@ describeWithEngines(["kubernetes"], "charts in a cluster", () => {
       return text;
     };
 
-    const step = { key: "main", image: stepImage, run: "echo from-the-chart; id -u" };
     const resources = { cpus: 1, memory: "128Mi", disk: "128Mi" };
-    const { id } = JSON.parse(await api("/jobs", { steps: [step], egress: "none", resources }));
-    await expect
-      .poll(async () => JSON.parse(await api(`/jobs/${id}`)).state, { timeout: 90_000, interval: 500 })
-      .toMatch(/completed|failed|errored/);
-    expect(await api(`/jobs/${id}/logs`)).toContain("from-the-chart\n1000\n");
+    const submit = async (script: string): Promise<number> => {
+      const step = { key: "main", image: stepImage, run: script };
+      return JSON.parse(await api("/jobs", { steps: [step], egress: "none", resources })).id;
+    };
+    const stateOf = async (id: number) => JSON.parse(await api(`/jobs/${id}`)).state as string;
+    const waitFor = async (id: number, states: RegExp) =>
+      await expect.poll(() => stateOf(id), { timeout: 90_000, interval: 500 }).toMatch(states);
+
+    const first = await submit("echo from-the-chart; id -u");
+    await waitFor(first, /completed|failed|errored/);
+    expect(await api(`/jobs/${first}/logs`)).toContain("from-the-chart\n1000\n");
+
+    const second = await submit("echo begun; sleep 8; echo ended");
+    await waitFor(second, /processing/);
+    const upgrade = ["--reuse-values", "--set", "podAnnotations.upgraded=yes", "--wait", "--timeout", "60s"];
+    await helm("upgrade", "airlock-executor", chartDirectory("airlock-executor"), ...where, ...upgrade);
+    await waitFor(second, /completed|failed|errored/);
+    // The old pod finished the job while it drained: no other one began it again.
+    expect((await api(`/jobs/${second}/logs`)).match(/^(?:begun|ended)$/gm)).toEqual(["begun", "ended"]);
+    const shown = JSON.parse(await api(`/jobs/${second}`));
+    expect(shown).toMatchObject({ state: "completed", attempts: [expect.anything()] });
 
     for (const release of ["airlock-executor", "airlock"]) {
-      const where = ["--kubeconfig", cluster.kubeconfigPath, "--namespace", namespace];
       await helm("uninstall", release, ...where, "--wait", "--timeout", "120s");
     }
     await run("wait", "--for=delete", `namespace/${jobs}`, "--timeout=60s");
