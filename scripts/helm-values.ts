@@ -1,7 +1,9 @@
 // Writes docs/helm-*.md from the schemas and default values of the charts. With --check it only reports whether a file is
-// stale. It fails if a schema and its default values don't have the same names.
+// stale. It fails if a schema and its default values don't have the same names, or if the executors' Role does not have
+// exactly the rights that the runtime needs.
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
+import { manifestOfRules } from "@airlock/runtime/kubernetes";
 import { parse } from "yaml";
 import { root } from "./programs/run.ts";
 
@@ -28,6 +30,12 @@ for (const chart of charts) {
     console.error(`docs/helm-${chart}.md is stale: run node scripts/helm-values.ts`);
     failed = true;
   }
+}
+
+const role = "deploy/helm/airlock-executor/templates/rights.yaml";
+if (!readFileSync(path.join(root, role), "utf8").includes(`rules:\n${manifestOfRules()}\n---`)) {
+  console.error(`${role} must have these rules; then run node scripts/kustomize.ts:\n${manifestOfRules()}`);
+  failed = true;
 }
 process.exitCode = failed ? 1 : 0;
 
