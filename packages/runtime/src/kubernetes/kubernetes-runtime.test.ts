@@ -12,6 +12,7 @@ import {
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { Runtime } from "../contract/runtime.ts";
+import { labelOf, ownerLabel } from "./pod-names.ts";
 import { openTestNamespace, type TestNamespace } from "./testing/kubernetes-under-test.ts";
 
 const uid = 1_234_567;
@@ -115,6 +116,58 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
       message: expect.stringMatching(/^the job's disk is full: /),
     });
   }, 180_000);
+
+  it.concurrent("refuses jobs whose NetworkPolicy does not close their network", async () => {
+    const owner = labelOf("opened");
+    const policy = {
+      ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
+      metadata: { name: `airlock-none-${owner}` },
+      spec: {
+        podSelector: { matchLabels: { [ownerLabel]: owner } },
+        ...{ policyTypes: ["Egress"], egress: [{}] },
+      },
+    };
+    await using directory = await temporaryDirectory();
+    await writeFile(join(directory.path, "policy.json"), JSON.stringify(policy));
+    await kubectl(namespace.cluster, "-n", namespace.name, "create", "-f", join(directory.path, "policy.json"));
+
+    await expect(openWorkplace(runtime, { owner: "opened", image })).rejects.toMatchObject({
+      reason: "runtime",
+      message: expect.stringContaining("does not enforce the NetworkPolicy"),
+      hint: expect.stringContaining("network plugin"),
+    });
+  });
+
+  it.concurrent("closes the API server, the node, other pods and the metadata service to steps", async () => {
+    const { cluster, name } = namespace;
+    await using other = await openWorkplace(runtime, { owner: "target", image });
+    await using place = await openWorkplace(runtime, { owner: "attacker", image });
+    const listening = other.start("nc -l -p 7777");
+    // Ends with its sandbox.
+    listening.catch(() => {});
+    const address = await kubectl(
+      ...[cluster, "-n", name, "get", "pods", "-l", `${ownerLabel}=${labelOf("target")}`],
+      ...["-o", "jsonpath={.items[0].status.podIP}"],
+    );
+    const node = await kubectl(cluster, "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[0].address}");
+    const service = await kubectl(cluster, "get", "service", "kubernetes", "-o", "jsonpath={.spec.clusterIP}");
+    const server = await apiServer();
+    const targets = [
+      `${address} 7777`,
+      `${node} 10250`,
+      `${server.hostname} ${server.port}`,
+      `${service} 443`,
+      `${cluster.hostAddress} 22`,
+      "169.254.169.254 80",
+    ];
+    const attack = targets.map((target) => `nc -w 2 ${target} < /dev/null > /dev/null 2>&1 && echo reached ${target}`);
+    const { stdout } = await place.run(
+      `${attack.join("\n")}\nls /var/run/secrets /run/secrets 2>/dev/null; env | grep KUBERNETES; echo done`,
+    );
+
+    expect(stdout).toBe("done\n");
+    await other.sandbox.stop({ signal: new AbortController().signal });
+  });
 
   async function apiServer(): Promise<URL> {
     const { cluster } = namespace;

@@ -31,6 +31,7 @@ import { labelOf, ownerLabel, podName, sandboxAnnotation } from "./pod-names.ts"
 import type { PodOptions } from "./pod-options.ts";
 import { makePod } from "./pod-spec.ts";
 import { PodWatch } from "./pod-watch.ts";
+import { proveClosedNetwork } from "./prove-closed-network.ts";
 import { makePullSecret, pullSecretName } from "./pull-secret.ts";
 import { putCheckout } from "./put-checkout.ts";
 import { scheduled } from "./scheduled.ts";
@@ -133,6 +134,9 @@ class CreatedKubernetesRuntime implements Runtime {
       });
       const starting = AbortSignal.any([signal, ended.signal, AbortSignal.timeout(startMs)]);
       await watch.until(name, (pod) => (pod?.status?.phase === "Running" ? true : undefined), starting);
+      // The agent is in the same network as the steps, which start only after this proof.
+      const proven = proveClosedNetwork(config, { namespace, pod: name }, this.#calls(starting));
+      proven.catch(() => {});
       const session = new AgentSession({
         connect: (events) => connectAgent(config, { namespace, pod: name }, events),
         giveUpMs: pods.abandonSeconds * 1000,
@@ -145,6 +149,7 @@ class CreatedKubernetesRuntime implements Runtime {
       agent.connection.serve(plan.services ?? []);
       if (plan.workspace.checkout !== null) await putCheckout(agent, plan.workspace.checkout, signal);
       await putGuestFiles(agent, plan.workspace.files, signal);
+      await proven;
       const slots = new StepSlots({ config, api: this.#api, namespace, pod: name, watch, agent, options: pods });
       const owned = undo.move();
       return new KubernetesSandbox({

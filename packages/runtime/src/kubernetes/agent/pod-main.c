@@ -1,5 +1,6 @@
 // The agent of a job's pod. `serve` is the pod's only ordinary container, `step` the first process of each step's
-// container, and the API server starts `attach` for each connection of the executor.
+// container, and the API server starts `attach` for each connection of the executor. `reach` tells whether the network is
+// open.
 #include "pod.h"
 
 #include <errno.h>
@@ -77,7 +78,8 @@ static _Noreturn void serve(int abandon_seconds) {
 int main(int argc, char **argv) {
   if (argc == 3 && !strcmp(argv[1], "serve")) serve(atoi(argv[2]));
   if (argc == 2 && !strcmp(argv[1], "attach")) attach_session();
+  if (argc == 3 && !strcmp(argv[1], "reach")) tell_reach(atoi(argv[2]));
   if (argc == 3 && !strcmp(argv[1], "step")) supervise(argv[2]);
-  dprintf(STDERR_FILENO, "usage: airlock-pod-agent serve SECONDS | attach | step TOKEN\n");
+  dprintf(STDERR_FILENO, "usage: airlock-pod-agent serve SECONDS | attach | reach MILLISECONDS | step TOKEN\n");
   return 2;
 }

@@ -57,6 +57,9 @@ ssize_t receive_packet(int socket_fd, struct packet *packet, int descriptors[MAX
 int listen_at(const char *path, mode_t mode);
 int connect_to(const char *path);
 
+// pod-reach.c. Prints `open` if the API server can be reached, else `closed`.
+_Noreturn void tell_reach(int milliseconds);
+
 // pod-session.c
 // Relays the stream between the agent and one client at a time, and survives the loss of a client's connection.
 _Noreturn void relay_session(int agent_fd, pid_t agent, int abandon_seconds);
