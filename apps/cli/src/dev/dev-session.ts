@@ -5,6 +5,7 @@ import { InstanceClient } from "../instance/instance-client.ts";
 import { ChildProgram } from "./child-program.ts";
 import { writeConnectionFile } from "./connection-file.ts";
 import type { LogLine } from "./describe-log-line.ts";
+import { createDevExecutorToken, queueOfExecutorToken } from "./dev-executor-token.ts";
 import { executorEnvironment, instanceEnvironment } from "./program-environments.ts";
 import { waitForInstance } from "./wait-for-instance.ts";
 
@@ -53,6 +54,7 @@ export class DevSession implements AsyncDisposable {
   static async start(options: DevSessionOptions): Promise<DevSession> {
     const { env, dataDirectory, signal } = options;
     await using stack = new AsyncDisposableStack();
+    const queue = queueOfExecutorToken(env);
     const logDirectory = path.join(dataDirectory, "logs");
     const startProgram = async (name: "instance" | "executor", environment: NodeJS.ProcessEnv, graceMs: number) => {
       const program = await ChildProgram.start({
@@ -80,11 +82,14 @@ export class DevSession implements AsyncDisposable {
     const connectionFile = path.join(dataDirectory, "connection.json");
     stack.use(await writeConnectionFile(connectionFile, { url: access.url, token: access.token }));
 
+    const client = new InstanceClient({ url: new URL(access.url), token: access.token, source: connectionFile });
+    const password = queue === undefined ? access.executorToken : await createDevExecutorToken(client, queue, signal);
+
     options.progress("starting the executor …");
     const machine = { cores: availableParallelism(), memoryBytes: totalmem(), isRoot: process.geteuid?.() === 0 };
     const executor = await startProgram(
       "executor",
-      executorEnvironment(env, { url: access.url, password: access.executorToken, dataDirectory, machine }),
+      executorEnvironment(env, { url: access.url, password, queue, dataDirectory, machine }),
       executorGraceMs,
     );
     instance.outlive(executor);
@@ -92,7 +97,6 @@ export class DevSession implements AsyncDisposable {
     const failure = Promise.race([instanceEnded, unlessInOrder(executor, options.onExecutorLeft)]);
     // The caller may not be waiting for this promise at all times. Prevent an unhandled rejection.
     failure.catch(() => undefined);
-    const client = new InstanceClient({ url: new URL(access.url), token: access.token, source: connectionFile });
     return new DevSession(client, failure, [instance, executor], stack.move());
   }
 

@@ -132,6 +132,30 @@ describeWithEngines(["oci"], "`airlock dev`", () => {
     expect(running.output).not.toContain("error:");
   });
 
+  it("runs jobs with an executor token of one queue if the shared secret is off", async () => {
+    const off = { ...environment, AIRLOCK_SHARED_SECRET: "false" };
+    const start = (args: readonly string[], env: NodeJS.ProcessEnv) => {
+      const running = new Airlock([process.execPath, main, ...args], env, directory.path);
+      started.push(running);
+      return running;
+    };
+    const args = ["dev", "--listen", "127.0.0.1:0"];
+    const several = start(args, { ...off, EXECUTOR_QUEUE_NAMES: "default,batches" });
+    expect(await several.ended).toBe(2);
+    expect(several.output).toContain("Set EXECUTOR_QUEUE_NAME to one queue");
+
+    const running = start(args, off);
+    await running.says("Ctrl-C stops");
+    const submitted = airlock("job", "submit", "--image", "host", "--follow", "--", "echo", "hello");
+    expect(await submitted.ended).toBe(0);
+    expect(submitted.stdout).toBe("hello\n");
+    const list = airlock("executor-token", "list");
+    expect(await list.ended).toBe(0);
+    expect(list.stdout).toMatch(/airlock dev +default /);
+    running.child.kill("SIGINT");
+    expect(await running.ended).toBe(0);
+  });
+
   it("runs the working tree of a checkout with --dirty", async () => {
     const checkout = path.join(directory.path, "checkout");
     await mkdir(checkout);

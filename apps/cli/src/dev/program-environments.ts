@@ -27,16 +27,25 @@ export function executorEnvironment(
   options: {
     readonly url: string;
     readonly password: string;
+    /** The only queue of an executor token; `undefined` for the shared secret. */
+    readonly queue: string | undefined;
     readonly dataDirectory: string;
     readonly machine: Machine;
   },
 ): NodeJS.ProcessEnv {
   const { machine } = options;
   const defaults = {
-    ...(env.EXECUTOR_QUEUE_NAME ? {} : { EXECUTOR_QUEUE_NAMES: "default,batches,codeintel" }),
+    ...(env.EXECUTOR_QUEUE_NAME || options.queue !== undefined
+      ? {}
+      : { EXECUTOR_QUEUE_NAMES: "default,batches,codeintel" }),
     EXECUTOR_RUNTIME: "auto",
     EXECUTOR_ALLOW_HOST_IMAGE: "true",
-    EXECUTOR_DATA_DIR: path.join(options.dataDirectory, "executor"),
+    // The directory holds the executor's name. The instance refuses a token under the name of an executor that just
+    // served more queues.
+    EXECUTOR_DATA_DIR: path.join(
+      options.dataDirectory,
+      options.queue === undefined ? "executor" : `executor-${options.queue}`,
+    ),
     EXECUTOR_DRAIN_TIMEOUT: "0",
     EXECUTOR_MAXIMUM_NUM_JOBS: "2",
     EXECUTOR_JOB_NUM_CPUS: String(Math.max(1, Math.min(4, machine.cores))),
@@ -50,7 +59,8 @@ export function executorEnvironment(
   return {
     ...defaults,
     // The executor must not get the administrator's credentials.
-    ...without(own, /^AIRLOCK_/),
+    ...without(own, options.queue === undefined ? /^AIRLOCK_/ : /^AIRLOCK_|^EXECUTOR_QUEUE_NAMES?$/),
+    ...(options.queue === undefined ? {} : { EXECUTOR_QUEUE_NAME: options.queue }),
     EXECUTOR_FRONTEND_URL: options.url,
     EXECUTOR_FRONTEND_PASSWORD: options.password,
   };
