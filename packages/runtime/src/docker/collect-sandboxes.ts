@@ -1,6 +1,8 @@
 import type { Abortable, Collected } from "../contract/index.ts";
 import type { EgressEngine } from "../egress/index.ts";
+import { Removals } from "../ending/removals.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { endCgroup } from "../host/cgroups/end-cgroup.ts";
 import type { HostWorkspaces } from "../host-disk/host-workspaces.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import type { EngineClient } from "./engine-client.ts";
@@ -29,14 +31,18 @@ export async function collectSandboxes(
   const isLeft = ({ Labels }: { readonly Labels?: Readonly<Record<string, string>> | null | undefined }) =>
     !keep.has(Labels?.[sandboxLabel] ?? "");
   const sandboxes = new Set<string>();
-  const details: string[] = [];
+  const removals = new Removals(signal);
+  /** What has a container or a network that could not be removed keeps its workspace and its rules. */
+  const kept = new Set(keep);
 
   const containers = await engine.json(ContainerListReply, { path: "/containers/json", query, signal });
   for (const { Id, Names, Labels } of containers.filter(isLeft)) {
-    signal.throwIfAborted();
-    await removeContainer(engine, Id);
-    sandboxes.add(Labels?.[sandboxLabel] ?? "");
-    details.push(`removed container ${Names[0]?.replace(/^\//, "") ?? Id}`);
+    const sandbox = Labels?.[sandboxLabel] ?? "";
+    const isRemoved = await removals.attempt(async () => {
+      await removeContainer(engine, Id);
+      return [`removed container ${Names[0]?.replace(/^\//, "") ?? Id}`];
+    });
+    (isRemoved ? sandboxes : kept).add(sandbox);
   }
   const networks = await engine.json(NetworkListReply, {
     path: "/networks",
@@ -44,23 +50,25 @@ export async function collectSandboxes(
     signal,
   });
   for (const { Id, Name, Labels } of networks.filter(isLeft)) {
-    signal.throwIfAborted();
-    await removeNetwork(engine, Id);
-    sandboxes.add(Labels?.[sandboxLabel] ?? "");
-    details.push(`removed network ${Name}`);
+    const sandbox = Labels?.[sandboxLabel] ?? "";
+    const isRemoved = await removals.attempt(async () => {
+      await removeNetwork(engine, Id);
+      return [`removed network ${Name}`];
+    });
+    (isRemoved ? sandboxes : kept).add(sandbox);
   }
   for (const sandbox of (await cgroups?.list(owner)) ?? []) {
     if (keep.has(sandbox)) continue;
-    signal.throwIfAborted();
-    const cgroup = cgroups?.open(owner, sandbox);
-    await cgroup?.kill();
-    await cgroup?.remove();
-    sandboxes.add(sandbox);
-    details.push(`removed cgroup ${sandbox}`);
+    const isRemoved = await removals.attempt(async () => {
+      const cgroup = cgroups?.open(owner, sandbox);
+      if (cgroup) await endCgroup(cgroup);
+      return [`removed cgroup ${sandbox}`];
+    });
+    (isRemoved ? sandboxes : kept).add(sandbox);
   }
   // Workspaces can only be removed once no container has them mounted.
-  details.push(...(await workspaces.collect(owner, keep, { signal })));
+  await removals.attempt(() => workspaces.collect(owner, kept, { signal }));
   // Last, because a bridge must never exist without its rules.
-  details.push(...(await egress.collect({ keep, signal })));
-  return { sandboxes: sandboxes.size, details };
+  await removals.attempt(() => egress.collect({ keep: kept, signal }));
+  return removals.result(sandboxes.size, `sandboxes of ${owner}`);
 }

@@ -4,6 +4,7 @@ import type { SandboxLimits, SandboxPlan } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import { CgroupGuard } from "../host/cgroups/cgroup-guard.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
+import { endCgroup } from "../host/cgroups/end-cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 
@@ -99,8 +100,7 @@ export class SharedCgroup implements AsyncDisposable {
     this.#isDisposed = true;
     await this.#guard?.[Symbol.asyncDispose]();
     // Usually empty. Kills processes that the engine has lost track of.
-    await this.#cgroup.kill();
-    await this.#cgroup.remove();
+    await endCgroup(this.#cgroup);
   }
 
   /**

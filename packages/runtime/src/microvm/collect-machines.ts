@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Abortable, type Collected, runtimeFailed } from "../contract/index.ts";
+import type { Abortable, Collected } from "../contract/index.ts";
+import { Removals } from "../ending/removals.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { endCgroup } from "../host/cgroups/end-cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
@@ -25,21 +26,12 @@ export interface MachineCollection extends Abortable {
  */
 export async function collectMachines(collection: MachineCollection): Promise<Collected> {
   const { owner, keep, cgroupHost, directory, nameOf, signal } = collection;
-  const details: string[] = [];
-  const failures: unknown[] = [];
-  const attempt = async (work: () => Promise<readonly string[]>) => {
-    signal.throwIfAborted();
-    try {
-      details.push(...(await work()));
-    } catch (error) {
-      failures.push(error);
-    }
-  };
+  const removals = new Removals(signal);
   const listed = [...(await cgroupHost.list(owner))];
   const kept = keep();
   const ids = listed.filter((id) => !kept.has(id));
   for (const id of ids) {
-    await attempt(async () => {
+    await removals.attempt(async () => {
       await endCgroup(cgroupHost.open(owner, id));
       return [`virtual machine ${id}: ended, cgroup removed`];
     });
@@ -48,18 +40,15 @@ export async function collectMachines(collection: MachineCollection): Promise<Co
   const keptNames = new Set([...keep()].map(nameOf));
   for (const name of names) {
     if (keptNames.has(name)) continue;
-    await attempt(async () => {
+    await removals.attempt(async () => {
       // A guest that has broken out of its monitor may have filled it with anything.
       await removeTree(join(directory, name));
       return [`the directory ${name} of a virtual machine: removed`];
     });
   }
   // Networks come last, when nothing uses them any more.
-  await attempt(collection.collectNetworks);
-  signal.throwIfAborted();
-  if (failures.length === 0) return { sandboxes: ids.length, details };
-  const cause = failures.length === 1 ? failures[0] : new AggregateError(failures);
-  throw runtimeFailed(`cannot remove all that virtual machines of ${owner} left`, cause);
+  await removals.attempt(collection.collectNetworks);
+  return removals.result(ids.length, `virtual machines of ${owner}`);
 }
 
 async function listDirectory(path: string): Promise<readonly string[]> {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { outputOf } from "@airlock/process";
 import type { Abortable, Collected } from "../contract/index.ts";
 import type { EgressEngine } from "../egress/index.ts";
+import { Removals } from "../ending/removals.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { endCgroup } from "../host/cgroups/end-cgroup.ts";
 import { errorCode } from "../host/error-code.ts";
@@ -31,27 +32,32 @@ export async function collectSandboxes(
 ): Promise<Collected> {
   const ownersDirectory = join(sandboxesDirectory, owner);
   const found = new Set([...(await cgroupHost.list(owner)), ...(await listDirectory(ownersDirectory))]);
-  const details: string[] = [];
+  const removals = new Removals(signal);
+  /** A sandbox that may still run keeps its workspace and its network. */
+  const kept = new Set(keep);
+  let sandboxes = 0;
   for (const sandbox of found) {
     if (keep.has(sandbox)) continue;
-    signal.throwIfAborted();
-    const cgroup = cgroupHost.open(owner, sandbox);
-    const processes = await cgroup.processes();
-    await endCgroup(cgroup);
-    const directory = join(ownersDirectory, sandbox);
-    if (cgroupHost.mode === "none") await endSteps(join(directory, "steps"));
-    for (const mount of [...(await readMounts())].reverse()) {
-      if (mount.path === directory || mount.path.startsWith(`${directory}/`))
-        await outputOf(["umount", "-l", mount.path]);
-    }
-    await removeTree(directory);
-    details.push(`sandbox ${sandbox}: ${processes.size} processes ended, cgroup and directory removed`);
+    const isRemoved = await removals.attempt(async () => {
+      const cgroup = cgroupHost.open(owner, sandbox);
+      const processes = await cgroup.processes();
+      await endCgroup(cgroup);
+      const directory = join(ownersDirectory, sandbox);
+      if (cgroupHost.mode === "none") await endSteps(join(directory, "steps"));
+      for (const mount of [...(await readMounts())].reverse()) {
+        if (mount.path === directory || mount.path.startsWith(`${directory}/`))
+          await outputOf(["umount", "-l", mount.path]);
+      }
+      await removeTree(directory);
+      return [`sandbox ${sandbox}: ${processes.size} processes ended, cgroup and directory removed`];
+    });
+    if (isRemoved) sandboxes += 1;
+    else kept.add(sandbox);
   }
-  const sandboxes = details.length;
-  details.push(...(await workspaces.collect(owner, keep, { signal })));
+  await removals.attempt(() => workspaces.collect(owner, kept, { signal }));
   // Networks come last, when nothing uses them any more.
-  const network = await egress.collect({ keep, signal });
-  return { sandboxes, details: [...details, ...network] };
+  await removals.attempt(() => egress.collect({ keep: kept, signal }));
+  return removals.result(sandboxes, `sandboxes of ${owner}`);
 }
 
 /** Where no cgroup tells what belongs to a sandbox, what its steps noted does. */

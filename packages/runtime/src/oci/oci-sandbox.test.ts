@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { outputOf } from "@airlock/process";
 import {
   buildImage,
   busyboxImage,
@@ -189,6 +190,26 @@ describeWithEngines(["oci"], "a sandbox of the oci runtime", () => {
 
     await expect(place.run("true", { env: { "A=B": "c" } })).rejects.toMatchObject({ reason: "policy" });
     await expect(place.run("true", { env: { A: "b\0C=d" } })).rejects.toMatchObject({ reason: "policy" });
+  });
+
+  it("collects the rest when one of the abandoned sandboxes can't be removed, and names the owner", async () => {
+    await using place = await openPlace();
+    const sandboxes = join(place.stateDir, "sandboxes", place.owner);
+    const stuck = join(sandboxes, "a-stuck", "file");
+    for (const name of ["a-stuck", "b-removable"]) await mkdir(join(sandboxes, name));
+    await writeFile(stuck, "");
+    await outputOf(["chattr", "+i", stuck]);
+    const collect = () => place.runtime.collect({ owner: place.owner, keep: new Set([place.id]), signal: never });
+    try {
+      await expect(collect()).rejects.toMatchObject({
+        reason: "runtime",
+        message: `cannot remove all that sandboxes of ${place.owner} left`,
+      });
+      expect((await readdir(sandboxes)).toSorted()).toEqual(["a-stuck", place.id].toSorted());
+    } finally {
+      await outputOf(["chattr", "-i", stuck]);
+    }
+    expect(await collect()).toMatchObject({ sandboxes: 1 });
   });
 
   it("is removed completely after the executor was killed", async () => {

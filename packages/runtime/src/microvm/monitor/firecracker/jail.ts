@@ -2,8 +2,8 @@ import { closeSync, openSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { runtimeFailed } from "../../../contract/errors.ts";
-import type { Cgroup } from "../../../host/cgroups/cgroup.ts";
 import { CgroupGuard } from "../../../host/cgroups/cgroup-guard.ts";
+import { endCgroup } from "../../../host/cgroups/end-cgroup.ts";
 import { removeTree } from "../../../host/remove-tree.ts";
 import type { VmNetwork, VmPlan } from "../vm-monitor.ts";
 import type { Enclosure } from "./enclosure.ts";
@@ -79,9 +79,7 @@ export async function removeJail(
   program: string,
   { cgroups, owner }: Pick<JailerOptions, "cgroups" | "owner">,
 ): Promise<void> {
-  const cgroup: Cgroup = cgroups.open(owner, id);
-  await cgroup.kill();
-  await cgroup.remove();
+  await endCgroup(cgroups.open(owner, id));
   await removeTree(join(dir, basename(program)));
 }
 

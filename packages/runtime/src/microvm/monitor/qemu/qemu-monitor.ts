@@ -7,6 +7,7 @@ import { z } from "zod";
 import type { Abortable } from "../../../contract/abortable.ts";
 import { runtimeFailed } from "../../../contract/errors.ts";
 import type { CgroupHost } from "../../../host/cgroups/cgroup-host.ts";
+import { endCgroup } from "../../../host/cgroups/end-cgroup.ts";
 import type { IdRanges } from "../../../host/id-ranges.ts";
 import type { NetworkCalls } from "../../../host/network-calls.ts";
 import { checkVmPlan } from "../check-vm-plan.ts";
@@ -134,12 +135,7 @@ export class QemuMonitor implements VmMonitor {
     }
     const limits = { cpus: plan.cpus, memoryBytes: plan.memoryBytes + monitorBytes, pids: monitorThreads };
     const cgroup = await cgroups?.host.create(cgroups.owner, plan.id, limits);
-    if (cgroup) {
-      resources.defer(async () => {
-        await cgroup.kill();
-        await cgroup.remove();
-      });
-    }
+    if (cgroup) resources.defer(() => endCgroup(cgroup));
     const tscKhz = await findTscKhz();
     const options = { accelerator, tscKhz, isCopy: snapshot !== null };
     using files = openFiles(plan);
