@@ -1,3 +1,4 @@
+import { pause } from "@airlock/async";
 import { AirlockError } from "@airlock/job";
 import { abandonable } from "../contract/abandonable.ts";
 import { checkEnvironment } from "../contract/check-environment.ts";
@@ -47,6 +48,8 @@ export interface KubernetesSandboxParts {
 const [rlimitCore, rlimitOpenFiles, rlimitPendingSignals, rlimitMessageQueue] = [4, 7, 11, 12] as const;
 /** How long the agent may take for what ends a step or the sandbox. Then the kubelet has to end it. */
 const stopMs = 5_000;
+/** The processes of a pod that the kubelet evicts end before the API server tells why. */
+const verdictMs = 10_000;
 const needsShell = "Steps are shell scripts: use an image with a shell for this machine's architecture.";
 
 /** A job's sandbox: one pod, to which each step adds a container. */
@@ -91,7 +94,7 @@ export class KubernetesSandbox implements Sandbox {
         this.#parts.slots.release(slot);
         await this.#clearStepFiles();
       }
-    });
+    }, verdictMs);
   }
 
   async putFiles(files: readonly WorkspaceFile[], { signal }: Abortable): Promise<void> {
@@ -256,15 +259,17 @@ export class KubernetesSandbox implements Sandbox {
     if (problem) throw problem;
   }
 
-  async #explained<T>(work: () => Promise<T>): Promise<T> {
+  /** @param waitMs How long to wait for news of the pod if the work fails for an unknown reason. */
+  async #explained<T>(work: () => Promise<T>, waitMs = 0): Promise<T> {
     try {
       return await work();
     } catch (error) {
+      const failure = error instanceof GuestCallError ? runtimeFailed(error.message, error) : error;
+      if (!(failure instanceof AirlockError) || failure.reason !== "runtime") throw failure;
       const { ended } = this.#parts;
-      if (error instanceof GuestCallError) throw runtimeFailed(error.message, error);
-      if (!(error instanceof AirlockError) || error.reason !== "runtime") throw error;
+      if (waitMs > 0) await pause(waitMs, AbortSignal.any([ended, this.#ending.signal]));
       if (this.#ending.signal.aborted) throw this.#ending.signal.reason;
-      throw ended.aborted ? ended.reason : error;
+      throw ended.aborted ? ended.reason : failure;
     }
   }
 }
