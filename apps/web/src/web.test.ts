@@ -635,16 +635,51 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await phone.close();
   });
 
-  it("shows the login when the session ends", async () => {
+  it("asks for the login when the session ends, and keeps what was typed", async () => {
     const visitor = await newContext({ storageState: await context.storageState() });
     const tab = await visitor.newPage();
-    await tab.goto(`${instance.url}/jobs`);
-    await tab.getByRole("heading", { name: "Jobs", exact: true }).waitFor();
-    // The page's own requests would otherwise find the end first, and the link would be gone before the click.
-    await tab.route(/\/(jobs|events)(\?|$)/, () => {});
+    await tab.goto(`${instance.url}/secrets`);
+    await tab.getByRole("button", { name: "New secret" }).first().click();
+    const form = tab.getByRole("dialog", { name: "New secret" });
+    await form.getByRole("textbox", { name: "Name", exact: true }).fill("TYPED_BEFORE");
+    await form.getByRole("textbox", { name: "Value" }).fill("a-value-that-was-typed");
     await visitor.clearCookies();
-    await tab.getByRole("link", { name: "Secrets" }).click();
+    await form.getByRole("button", { name: "Add secret" }).click();
+
+    const login = tab.getByRole("dialog", { name: "Your session has ended" });
+    await login.getByRole("textbox", { name: "Token" }).fill("not-the-token-but-long-enough");
+    await login.getByRole("button", { name: "Log in" }).click();
+    await login.getByText("This token is not valid.").waitFor();
+    await login.getByRole("textbox", { name: "Token" }).fill(instance.administratorToken);
+    await login.getByRole("button", { name: "Log in" }).click();
+    await login.waitFor({ state: "detached" });
+    await form.getByRole("button", { name: "Add secret" }).click();
+    await form.waitFor({ state: "detached" });
+    await tab.getByText("TYPED_BEFORE").waitFor();
+
+    await visitor.clearCookies();
+    await tab.reload();
     await tab.waitForURL("**/login?next=%2Fsecrets");
+    await visitor.close();
+  });
+
+  it("goes on with live updates after a new login", async () => {
+    const visitor = await newContext();
+    const tab = await visitor.newPage();
+    await tab.goto(`${instance.url}/login#token=${instance.administratorToken}`);
+    await tab.waitForURL("**/jobs");
+    const { job, entry } = await startJob();
+    await tab.goto(`${instance.url}/jobs/${job.id}`);
+    await job.print(entry, "before the end\n");
+    await tab.getByText("before the end").waitFor();
+    // The instance ends the streams of a session that has ended.
+    await tab.request.delete(`${instance.url}/api/v1/session`, { headers: { origin: instance.url } });
+    const login = tab.getByRole("dialog", { name: "Your session has ended" });
+    await login.getByRole("textbox", { name: "Token" }).fill(instance.administratorToken);
+    await login.getByRole("button", { name: "Log in" }).click();
+    await login.waitFor({ state: "detached" });
+    await job.print(entry, "after the login\n");
+    await tab.getByText("after the login").waitFor();
     await visitor.close();
   });
 });

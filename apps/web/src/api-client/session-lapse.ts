@@ -1,16 +1,33 @@
+import { useSyncExternalStore } from "react";
 import { ApiRequestError } from "./http.ts";
 
-type Listener = () => void;
-const listeners = new Set<Listener>();
+/** When the instance first reported that the session has ended, in ms since 1970; `null`: it goes on. */
+let lapsedAt: number | null = null;
+const listeners = new Set<() => void>();
 
-/** Calls `listener` whenever the instance reports that the session has expired. Returns the function to unsubscribe. */
-export function onSessionLapse(listener: Listener): () => void {
+function set(next: number | null): void {
+  if (next === lapsedAt) return;
+  lapsedAt = next;
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void): () => void {
   listeners.add(listener);
   return () => listeners.delete(listener);
+}
+
+/** When the session ended, in ms since 1970; `null`: it goes on. */
+export function useSessionLapse(): number | null {
+  return useSyncExternalStore(subscribe, () => lapsedAt);
+}
+
+/** To be called when there is a session again. */
+export function endSessionLapse(): void {
+  set(null);
 }
 
 /** Called with every error of every API request. A wrong password is also answered with 401, and ends no session. */
 export function noteApiError(error: unknown): void {
   if (!(error instanceof ApiRequestError) || error.status !== 401 || error.code === "sign-in-failed") return;
-  for (const listener of listeners) listener();
+  set(lapsedAt ?? Date.now());
 }

@@ -23,13 +23,12 @@ import { Suspense, useEffect } from "react";
 import { Link, Outlet, useLocation, useNavigate } from "react-router";
 import { deleteSession, getSession } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
-import { onSessionLapse } from "../api-client/session-lapse.ts";
-import { loginPath } from "../pages/return-path.ts";
 import { Announcer } from "../ui/announcer.tsx";
 import { useShortcuts } from "../ui/keyboard/use-shortcuts.ts";
 import { Logo } from "../ui/logo.tsx";
 import { ColorSchemeSwitch } from "./color-scheme-switch.tsx";
 import { LiveIndicator } from "./live-indicator.tsx";
+import { SessionGuard } from "./session-guard.tsx";
 import { ShortcutDialog } from "./shortcut-dialog.tsx";
 
 const pages = [
@@ -48,15 +47,24 @@ const administration = [
   { path: "/audit", label: "Audit log", icon: IconHistory },
 ] as const;
 
-/** The frame of every page: navigation, colour scheme, shortcuts. Goes to the login page when the session expires. */
+/** The frame of every page. */
 export function AppLayout() {
+  return (
+    <>
+      <SessionGuard />
+      <Shell />
+    </>
+  );
+}
+
+/** Navigation, colour scheme, shortcuts. */
+function Shell() {
   const [menuOpened, menu] = useDisclosure(false);
   const [helpOpened, help] = useDisclosure(false);
   const location = useLocation();
   const navigate = useNavigate();
   const session = useQuery({ queryKey: queryKeys.session, queryFn: ({ signal }) => getSession({ signal }) });
 
-  useEffect(() => onSessionLapse(() => void navigate(loginPath(window.location), { replace: true })), [navigate]);
   // biome-ignore lint/correctness/useExhaustiveDependencies: closes the menu of narrow screens after navigation
   useEffect(() => menu.close(), [location.pathname]);
 

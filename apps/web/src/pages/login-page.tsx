@@ -1,5 +1,3 @@
-import type { SignInMethods } from "@airlock/api";
-import { Anchor, Button, Center, Loader } from "@mantine/core";
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { useLocation, useNavigate, useSearchParams } from "react-router";
@@ -7,8 +5,7 @@ import { createSession } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { getSignInMethods } from "../api-client/sign-in-endpoints.ts";
 import { Entrance } from "../features/sign-in/entrance.tsx";
-import { PasswordForm } from "../features/sign-in/password-form.tsx";
-import { TokenForm } from "../features/sign-in/token-form.tsx";
+import { hasAccounts, SignInWays } from "../features/sign-in/sign-in-ways.tsx";
 import { usePageIdentity } from "../ui/page-identity.ts";
 import { returnPath } from "./return-path.ts";
 
@@ -47,7 +44,6 @@ export function LoginPage() {
   }, [location.hash, location.search, mutate, navigate]);
 
   const byToken = asksToken || methods.isError || (methods.data !== undefined && !hasAccounts(methods.data));
-  const sso = methods.data?.openIdConnect ?? null;
   return (
     <Entrance
       title="Log in to airlock"
@@ -61,33 +57,14 @@ export function LoginPage() {
         )
       }
     >
-      {!byToken && methods.data === undefined && (
-        <Center>
-          <Loader type="dots" aria-label="Loading" />
-        </Center>
-      )}
-      {byToken && <TokenForm pending={isPending} error={error} onSubmit={(token) => mutate({ token, from: "form" })} />}
-      {!byToken && sso !== null && (
-        <Button
-          component="a"
-          href={`${sso.path}?${new URLSearchParams({ next })}`}
-          variant={methods.data?.password ? "default" : "filled"}
-          fullWidth
-        >
-          Log in with {sso.label}
-        </Button>
-      )}
-      {!byToken && methods.data?.password && <PasswordForm onSignedIn={() => enter(next)} />}
-      {methods.data && hasAccounts(methods.data) && (
-        <Anchor component="button" type="button" size="sm" ta="center" onClick={() => setAsksToken(!byToken)}>
-          {byToken ? "Log in with your account" : "Use the administrator's token"}
-        </Anchor>
-      )}
+      <SignInWays
+        methods={methods.data}
+        byToken={byToken}
+        onByToken={setAsksToken}
+        next={next}
+        token={{ pending: isPending, error, onSubmit: (token) => mutate({ token, from: "form" }) }}
+        onSignedIn={() => enter(next)}
+      />
     </Entrance>
   );
-}
-
-/** Whether people can sign in with an account. */
-function hasAccounts({ password, openIdConnect, needsSetUp }: SignInMethods): boolean {
-  return openIdConnect !== null || (password && !needsSetUp);
 }

@@ -42,6 +42,8 @@ export function useJob(id: number) {
   const following = watched && !complete;
   useEffect(() => {
     if (!following) return;
+    // The session may have ended and begun again.
+    setStreamError(undefined);
     const controller = new AbortController();
     followEvents({
       path: jobEventsPath(id),
