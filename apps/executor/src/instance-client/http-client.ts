@@ -118,12 +118,20 @@ export class HttpClient {
 
   #refused(request: HttpRequest, status: number, text: string): InstanceError {
     const body = text.slice(0, 10_000);
+    if (status === 403 && body.trim() !== "") {
+      return new InstanceError(`the instance at ${this.#base.origin} refused: ${body.slice(0, 300).trim()}`, {
+        code: "instance-unauthorized",
+        status,
+        body,
+        hint: "EXECUTOR_FRONTEND_PASSWORD may be a token of another queue. EXECUTOR_QUEUE_NAMES names the queues.",
+      });
+    }
     if (status === 401 || status === 403) {
       return new InstanceError(`the instance at ${this.#base.origin} answered ${status}: it rejected the credentials`, {
         code: "instance-unauthorized",
         status,
         body,
-        hint: "Set EXECUTOR_FRONTEND_PASSWORD to the shared secret of the instance.",
+        hint: "Set EXECUTOR_FRONTEND_PASSWORD to the instance's shared secret, or to an executor token of the queue.",
       });
     }
     // The proxy itself may have answered.

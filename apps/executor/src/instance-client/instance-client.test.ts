@@ -107,6 +107,11 @@ it("the client reports whether the executor's secret or the instance is at fault
   await expect(client.testAuthentication(signal())).rejects.toMatchObject({
     hint: expect.stringContaining("Set EXECUTOR_FRONTEND_PASSWORD"),
   });
+  instance.intervene = () => ({ status: 403, body: "the token is for another queue" });
+  await expect(client.testAuthentication(signal())).rejects.toMatchObject({
+    message: expect.stringContaining("refused: the token is for another queue"),
+    hint: expect.stringContaining("EXECUTOR_QUEUE_NAMES"),
+  });
   instance.intervene = () => ({ status: 500, body: "out of order" });
   await expect(client.testAuthentication(signal())).rejects.toThrow("500: out of order");
   await instance[Symbol.asyncDispose]();

@@ -22,7 +22,7 @@ export async function requireQueues(
   if (await useExecutorToken(db, actor, executor)) return;
   throw new ExecutorApiError(
     403,
-    `the executor token can't use the name "${executor}": an executor of another queue has it, so set EXECUTOR_NAME to another one`,
+    `the executor token can't use the name "${executor}": an executor of another queue has it, so give this one another EXECUTOR_DATA_DIR`,
   );
 }
 
