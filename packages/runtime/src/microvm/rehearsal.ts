@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { access, chmod, mkdir, rename, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Abortable, runtimeFailed } from "../contract/index.ts";
@@ -6,6 +5,7 @@ import { latin1 } from "../images/unpack/layer-stack.ts";
 import { hiddenPaths } from "../isolation/hidden-paths.ts";
 import { Ext4Disk } from "./disks/ext4/ext4-disk.ts";
 import { fillDisk } from "./disks/fill-disk.ts";
+import { makeGuestScratch, removeGuestScratch } from "./guest/build/guest-scratch.ts";
 import type { GuestAgent } from "./guest/guest-agent.ts";
 import { runGuestStep } from "./guest/run-guest-step.ts";
 import { type RunningVm, slotBytes } from "./monitor/vm-monitor.ts";
@@ -94,10 +94,11 @@ export class Rehearsal {
 }
 
 async function makeDisk(directory: string, path: string, signal: AbortSignal): Promise<void> {
-  const scratch = join(directory, `.tmp-${randomUUID()}`);
+  await removeGuestScratch(directory);
+  const scratch = await makeGuestScratch(directory);
   try {
     const tree = join(scratch, "tree");
-    await mkdir(tree, { recursive: true, mode: 0o700 });
+    await mkdir(tree, { mode: 0o700 });
     await writeFile(join(tree, program), printingProgram(printed), { mode: 0o755 });
     const temporary = join(scratch, "disk");
     await using disk = await Ext4Disk.create(temporary, { bytes: diskBytes, bytesPerInode: 4096, signal });

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { lstatSync } from "node:fs";
-import { chmod, copyFile, mkdir, mkdtemp, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { AirlockError } from "@airlock/job";
 import { outputOf } from "@airlock/process";
 import { runtimeFailed } from "../../contract/index.ts";
 import { findOnSystemPath } from "../../host/find-program.ts";
 import { latin1 } from "../../images/unpack/layer-stack.ts";
+import { makeGuestScratch, removeGuestScratch } from "../guest/build/guest-scratch.ts";
 import { cannotWrite } from "./cannot-write.ts";
 import { Ext4Disk } from "./ext4/ext4-disk.ts";
 import { attributesOf, fillDisk } from "./fill-disk.ts";
@@ -58,7 +59,8 @@ export class GuestSystem {
     if (isThere(path)) return path;
     try {
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      const scratch = await mkdtemp(join(directory, "tmp-"));
+      await removeGuestScratch(directory);
+      const scratch = await makeGuestScratch(directory);
       try {
         await writeTree(program, join(scratch, "tree"));
         await writeDisk(join(scratch, "tree"), join(scratch, "disk"), slotBytes);
