@@ -120,7 +120,7 @@ export class Attachments {
     };
     undo.add(() => deleteLink(network, rules.interfaceName));
     await network.ip(hostEndCommands(link));
-    await Promise.all([
+    await settleAll([
       connect(link),
       forwarding.prepareInterface(rules.interfaceName, hasIpv6),
       this.#startDns(block, rules, undo),
@@ -273,8 +273,8 @@ function resolverPolicy(policy: CompiledPolicy) {
   return policy.kind === "public" ? policy : { kind: "allow" as const, names: policy.names };
 }
 
-/** Waits for both promises before it fails, so that both have registered their undo actions. */
-async function settleAll<A, B>([a, b]: readonly [Promise<A>, Promise<B>]): Promise<readonly [A, B]> {
-  await Promise.allSettled([a, b]);
-  return [await a, await b];
+/** Waits for all promises before it fails, so that all have registered their undo actions and none is still working. */
+async function settleAll<T extends readonly Promise<unknown>[]>(promises: readonly [...T]) {
+  await Promise.allSettled(promises);
+  return await Promise.all(promises);
 }
