@@ -65,4 +65,18 @@ describeWithEngines(["chromium"], "the first administrator of an instance", () =
     await press("Log in");
     await page.waitForURL("**/queues");
   });
+
+  it("loads the page again for another reader, who must not see what the first one typed", async () => {
+    await page.getByRole("button", { name: "New queue" }).click();
+    await page.getByRole("textbox", { name: "Name", exact: true }).fill("typed-by-ada");
+    await page.context().clearCookies();
+    await page.getByRole("button", { name: "Add queue" }).click();
+    await page.getByText("Log in again as ada to go on.").waitFor();
+    await press("Use the administrator's token");
+    await field("Token").fill(web.instance.administratorToken);
+    await press("Log in");
+    await expect.poll(() => page.getByRole("dialog").count()).toBe(0);
+    await page.getByRole("button", { name: "New queue" }).waitFor();
+    expect(await page.getByText("typed-by-ada").count()).toBe(0);
+  });
 });

@@ -655,7 +655,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await login.waitFor({ state: "detached" });
     await form.getByRole("button", { name: "Add secret" }).click();
     await form.waitFor({ state: "detached" });
-    await tab.getByText("TYPED_BEFORE").waitFor();
+    await tab.getByRole("heading", { name: "TYPED_BEFORE" }).waitFor();
 
     await visitor.clearCookies();
     await tab.reload();

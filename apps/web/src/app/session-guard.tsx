@@ -44,7 +44,7 @@ export function SessionGuard() {
     }
   }, [client, navigate, refetch, lapsedAt, data, isBack]);
 
-  if (lapsedAt === null || isBack || data === undefined) return null;
+  if (lapsedAt === null || data === undefined) return null;
   return <SignInAgain session={data} onSignedIn={async () => void (await refetch())} />;
 }
 
