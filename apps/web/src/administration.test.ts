@@ -204,6 +204,23 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await text("No account");
   });
 
+  it("lets a member choose among the own namespaces for secrets and jobs", async () => {
+    const tab = await signIn("barbara");
+    await rest("POST", "/organizations", { name: "distributed" });
+    await rest("PUT", "/organizations/distributed/members/barbara", { role: "owner" });
+    await open("/secrets", tab);
+    await tab.getByRole("button", { name: "New secret" }).first().click();
+    await tab.getByRole("textbox", { name: "Name", exact: true }).fill("OF_BARBARA");
+    await tab.getByRole("textbox", { name: "Value" }).fill("a-value-of-a-test");
+    const choice = tab.getByRole("combobox", { name: "Namespace" });
+    expect(await choice.getByRole("option").allTextContents()).toEqual(["barbara", "distributed"]);
+    await press("Add secret", tab);
+    await tab.getByRole("article", { name: "OF_BARBARA of namespace barbara" }).waitFor();
+    await open("/submit", tab);
+    expect(await tab.getByRole("combobox", { name: "Namespace" }).inputValue()).toBe("barbara");
+    await tab.context().close();
+  });
+
   it("explains why the last administrator keeps the role", async () => {
     const tab = await signIn("root-of-tests", "administrator");
     await open("/users/root-of-tests", tab);

@@ -6,9 +6,11 @@ import { setSecret } from "../../api-client/endpoints.ts";
 import { errorWords } from "../../api-client/error-words.ts";
 import { ApiRequestError } from "../../api-client/http.ts";
 import { queryKeys } from "../../api-client/query-client.ts";
+import { useNamespaces } from "../../api-client/use-namespaces.ts";
 import { issuesByField } from "../../forms/issues.ts";
 import { announce } from "../../ui/announcer.tsx";
 import { ErrorNote } from "../../ui/error-note.tsx";
+import { NamespaceField } from "../namespaces/namespace-field.tsx";
 import { scopeWords } from "./scope-words.ts";
 
 interface SecretDialogProps {
@@ -25,13 +27,15 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
   const client = useQueryClient();
   const [name, setName] = useState(secret?.name ?? "");
   const [namespace, setNamespace] = useState(secret?.namespace ?? "");
+  const choices = useNamespaces(["owner"]);
+  const scope = namespace.trim() || (secret ? "" : (choices?.[0] ?? ""));
   const [queue, setQueue] = useState(secret?.queue ?? "");
   const [description, setDescription] = useState(secret?.description ?? "");
   const [value, setValue] = useState("");
   const [shown, setShown] = useState(false);
   const { mutate, isPending, error, reset } = useMutation({
     mutationFn: () =>
-      setSecret(name.trim(), { namespace: namespace.trim() || null, queue: queue.trim() || null, description, value }),
+      setSecret(name.trim(), { namespace: scope || null, queue: queue.trim() || null, description, value }),
     onSuccess: async () => {
       announce(secret ? `${name} has a new value` : `Secret ${name} added`);
       await client.invalidateQueries({ queryKey: queryKeys.secrets });
@@ -46,9 +50,7 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
     !secret &&
     existing.some(
       (other) =>
-        other.name === name.trim() &&
-        (other.namespace ?? "") === namespace.trim() &&
-        (other.queue ?? "") === queue.trim(),
+        other.name === name.trim() && (other.namespace ?? "") === scope && (other.queue ?? "") === queue.trim(),
     );
   const refused = issuesByField(error instanceof ApiRequestError ? error.issues : [], fields);
   const words = error && refused.fields.size === 0 ? errorWords(error) : undefined;
@@ -82,13 +84,16 @@ export function SecretDialog({ secret, existing, onClose }: SecretDialogProps) {
                 data-autofocus
               />
               <SimpleGrid cols={{ base: 1, xs: 2 }}>
-                <TextInput
-                  label="Namespace"
-                  description="Empty: jobs of all namespaces"
-                  value={namespace}
-                  onChange={edit(setNamespace)}
+                <NamespaceField
+                  choices={choices}
+                  description="Jobs of this namespace can use it"
+                  typedDescription="Empty: jobs of all namespaces"
+                  value={scope}
+                  onChange={(text) => {
+                    setNamespace(text);
+                    reset();
+                  }}
                   error={refused.fields.get("namespace")}
-                  spellCheck={false}
                 />
                 <TextInput
                   label="Queue"

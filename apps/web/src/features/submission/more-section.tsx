@@ -1,9 +1,12 @@
 import { Checkbox, SimpleGrid, Stack, Textarea, TextInput } from "@mantine/core";
+import { useNamespaces } from "../../api-client/use-namespaces.ts";
 import { FormSection } from "../../forms/form-section.tsx";
+import { NamespaceField } from "../namespaces/namespace-field.tsx";
 import { EnvFields } from "./env-fields.tsx";
 import type { SectionProps } from "./section-props.ts";
 
 export function MoreSection({ values, errorOf, change }: SectionProps) {
+  const choices = useNamespaces(["owner", "member"]);
   return (
     <FormSection title="More">
       <Stack gap="sm">
@@ -46,11 +49,12 @@ export function MoreSection({ values, errorOf, change }: SectionProps) {
             checked={values.docker}
             onChange={(event) => change({ docker: event.currentTarget.checked })}
           />
-          <TextInput
-            label="Namespace"
-            description="Decides the secrets that the job can use. Empty: your own name"
+          <NamespaceField
+            choices={choices}
+            description="Decides the secrets that the job can use, and who sees it"
+            typedDescription="Decides the secrets that the job can use. Empty: your own name"
             value={values.namespace}
-            onChange={(event) => change({ namespace: event.currentTarget.value })}
+            onChange={(namespace) => change({ namespace })}
             error={errorOf("namespace")}
           />
           <TextInput
