@@ -196,7 +196,7 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
     login = true,
   ): Promise<Record<string, string[]>> {
     const context = await browser.newContext({ colorScheme, viewport, reducedMotion: "reduce" });
-    context.setDefaultTimeout(15_000);
+    context.setDefaultTimeout(30_000);
     const page = await context.newPage();
     if (login) {
       await page.goto(`${instance.url}/login#token=${instance.administratorToken}`);

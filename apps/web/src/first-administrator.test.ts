@@ -70,7 +70,7 @@ describeWithEngines(["chromium"], "the first administrator of an instance", () =
     await page.getByRole("button", { name: "New queue" }).click();
     await page.getByRole("textbox", { name: "Name", exact: true }).fill("typed-by-ada");
     await page.context().clearCookies();
-    await page.getByRole("button", { name: "Add queue" }).click();
+    await page.getByRole("button", { name: "Add queue" }).dispatchEvent("click");
     await page.getByText("Log in again as ada to go on.").waitFor();
     await press("Use the administrator's token");
     await field("Token").fill(web.instance.administratorToken);

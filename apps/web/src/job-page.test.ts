@@ -222,5 +222,5 @@ async function expectInView(target: ReturnType<Page["locator"]>): Promise<void> 
 
 /** Uses the same timeout as the browser's own waiting, because the default of one second is too short. */
 function eventually<T>(read: () => T) {
-  return expect.poll(read, { timeout: 10_000 });
+  return expect.poll(read, { timeout: 30_000 });
 }

@@ -65,7 +65,7 @@ export async function startWebUi(): Promise<WebUi> {
     submit,
     async open(options = {}) {
       const context = await browser.newContext({ storageState: session, ...options });
-      context.setDefaultTimeout(20_000);
+      context.setDefaultTimeout(30_000);
       return context.newPage();
     },
     async startJob(spec = {}) {
