@@ -30,6 +30,7 @@ import { orgListCommand } from "./commands/org/list.ts";
 import { orgMemberCommand } from "./commands/org/member.ts";
 import { orgShowCommand } from "./commands/org/show.ts";
 import { queueCreateCommand } from "./commands/queue/create.ts";
+import { queueDeleteCommand } from "./commands/queue/delete.ts";
 import { queueListCommand } from "./commands/queue/list.ts";
 import { queueUpdateCommand } from "./commands/queue/update.ts";
 import { repoAddCommand } from "./commands/repo/add.ts";
@@ -103,6 +104,7 @@ export function commandLine(context: CommandContext): Command {
         queueListCommand(context),
         queueCreateCommand(context),
         queueUpdateCommand(context),
+        queueDeleteCommand(context),
       ]),
     )
     .addCommand(

@@ -44,6 +44,7 @@ describe("the command line", () => {
     ["repo list"],
     ["repo refresh"],
     ["repo remove"],
+    ["queue delete"],
     ["executors list"],
     ["executors show"],
     ["executor-token create"],

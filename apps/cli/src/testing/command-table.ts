@@ -135,6 +135,7 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
   "executor-token revoke": { valid: ["7"], wrong: { "<ID>": wrongIds } },
   "queue list": { valid: [], wrong: {} },
   "queue create": { valid: ["x"], wrong: { "<NAME>": wrongNames, ...wrongQueueSettings } },
+  "queue delete": { valid: ["x"], wrong: { "<NAME>": wrongNames } },
   "queue update": { valid: ["x"], wrong: { "<NAME>": wrongNames, ...wrongQueueSettings } },
   "secret list": { valid: [], wrong: wrongScope },
   "secret set": {

@@ -86,6 +86,7 @@ export const permissions = {
   "queue.read": viewers,
   "queue.create": administrator,
   "queue.update": administrator,
+  "queue.delete": administrator,
 
   // A job of a member can print the secrets of its namespace, so members may know their names.
   "secret.list": members,

@@ -55,6 +55,7 @@ export const routeRules = {
   "POST /api/v1/queues": "queue.create",
   "GET /api/v1/queues/:name": "queue.read",
   "PATCH /api/v1/queues/:name": "queue.update",
+  "DELETE /api/v1/queues/:name": "queue.delete",
   "GET /api/v1/secrets": "secret.list",
   "PUT /api/v1/secrets/:name": "secret.set",
   "DELETE /api/v1/secrets/:name": "secret.delete",

@@ -57,6 +57,7 @@ const scopeOfPermission = {
   "queue.read": "read",
   "queue.create": "administration",
   "queue.update": "administration",
+  "queue.delete": "administration",
 
   "secret.list": "read",
   "secret.set": "secrets",

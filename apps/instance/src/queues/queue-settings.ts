@@ -1,4 +1,4 @@
-import type { CreateQueueRequest, QueueView, UpdateQueueRequest } from "@airlock/api";
+import { type CreateQueueRequest, defaultQueueName, type QueueView, type UpdateQueueRequest } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import { type Selectable, sql, type Updateable } from "kysely";
 import type { z } from "zod";
@@ -90,11 +90,47 @@ export async function updateQueue(
   return oneQueue(db, null, name);
 }
 
+/**
+ * Deletes a queue without jobs. Secrets that only its jobs could use stay, and count again for a queue of the same name.
+ * @throws {AirlockError} `not-found`, `queue-in-use`.
+ */
+export async function deleteQueue(db: Database, name: string): Promise<void> {
+  if (name === defaultQueueName) {
+    throw new AirlockError(`the queue "${name}" can't be deleted: jobs that name no queue go there`, {
+      code: "queue-in-use",
+    });
+  }
+  // Nobody submits a job to the queue meanwhile: that needs a shared lock on this row.
+  const locked = await db.selectFrom("queues").select("name").where("name", "=", name).forUpdate().executeTakeFirst();
+  if (!locked) throw noSuchQueue(name);
+  const { rows } = await sql<{ unfinished: number; finished: number; tokens: number }>`
+    select count(*) filter (where state in ('queued', 'processing'))::int as unfinished,
+      count(*) filter (where state not in ('queued', 'processing'))::int as finished,
+      (select count(*)::int from executor_tokens where queue = ${name}) as tokens
+    from jobs where queue = ${name}`.execute(db);
+  const { unfinished = 0, finished = 0, tokens = 0 } = rows[0] ?? {};
+  if (unfinished > 0) throw queueInUse(name, `jobs wait or run in it (${unfinished})`, "Cancel them, or wait.");
+  if (tokens > 0) throw queueInUse(name, `executor tokens open it (${tokens})`, "Revoke them first.");
+  if (finished > 0) {
+    const hint = "The instance deletes finished jobs after AIRLOCK_JOB_RETENTION. The queue can be deleted then.";
+    throw queueInUse(name, `the instance keeps finished jobs of it (${finished})`, hint);
+  }
+  await db.deleteFrom("queues").where("name", "=", name).execute();
+}
+
+function queueInUse(name: string, reason: string, hint: string): AirlockError {
+  return new AirlockError(`the queue "${name}" can't be deleted: ${reason}`, { code: "queue-in-use", hint });
+}
+
 /** @throws {AirlockError} `not-found`. */
 export async function oneQueue(db: Database, visible: VisibleNamespaces, name: string): Promise<QueueView> {
   const [queue] = await listQueues(db, visible, name);
   if (queue) return queue;
-  throw new AirlockError(`no queue named "${name}"`, {
+  throw noSuchQueue(name);
+}
+
+function noSuchQueue(name: string): AirlockError {
+  return new AirlockError(`no queue named "${name}"`, {
     code: "not-found",
     hint: "List the queues to see their names.",
   });

@@ -205,9 +205,12 @@ const JobServices = z
   })
   .transform((services) => (Array.isArray(services) ? services : [services]));
 
+/** The queue of jobs that name none. */
+export const defaultQueueName = "default";
+
 /** A job as people write it: the body of `POST /api/v1/jobs` and the contents of a job file. */
 export const JobSpec = z.strictObject({
-  queue: QueueName.default("default"),
+  queue: QueueName.default(defaultQueueName),
   /** Name of a repository that the instance knows. Without one the workspace is empty. */
   repository: StoredText.min(1).max(1000).optional(),
   /** Branch, tag or commit. */

@@ -39,6 +39,7 @@ export const auditActions = [
   "repository.removed",
   "queue.created",
   "queue.changed",
+  "queue.deleted",
   "executor.drained",
   "executor.resumed",
   "audit.exported",

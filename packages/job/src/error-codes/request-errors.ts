@@ -39,6 +39,7 @@ export const requestErrors = {
     documentation: "The executor exits after its running jobs, so it cannot be resumed.",
   },
   "queue-exists": { status: 409, documentation: "A queue with this name already exists." },
+  "queue-in-use": { status: 409, documentation: "The queue has jobs or executor tokens, or is the default one." },
   "too-many-tokens": {
     status: 409,
     documentation: "The user has too many access tokens, or the queue too many executor tokens.",

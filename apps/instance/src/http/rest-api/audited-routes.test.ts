@@ -156,6 +156,14 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
         entry: { action: "queue.changed", details: { weight: 7 } },
       },
       {
+        route: "DELETE /api/v1/queues/:name",
+        async send() {
+          await asToken("POST", "/queues", { name: "short-lived" });
+          return asToken("DELETE", "/queues/short-lived");
+        },
+        entry: { action: "queue.deleted", target: { kind: "queue", name: "short-lived" } },
+      },
+      {
         route: "POST /api/v1/repositories",
         send: () => asToken("POST", "/repositories", { name, url: path, organizations: [name] }),
         entry: { action: "repository.added", target: { kind: "repository", name } },

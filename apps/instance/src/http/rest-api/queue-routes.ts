@@ -1,6 +1,6 @@
 import { CreateQueueRequest, QueueList, QueueName, QueueView, UpdateQueueRequest } from "@airlock/api";
 import { z } from "zod";
-import { createQueue, listQueues, oneQueue, updateQueue } from "../../queues/queue-settings.ts";
+import { createQueue, deleteQueue, listQueues, oneQueue, updateQueue } from "../../queues/queue-settings.ts";
 import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
@@ -72,6 +72,29 @@ export function queueRoutes(app: ZodScope, context: InstanceContext): void {
       // The change may have raised a limit, so waiting jobs may start.
       context.notifications.publish({ kind: "queued", queue: name });
       return queue;
+    },
+  );
+
+  app.delete(
+    "/queues/:name",
+    {
+      schema: {
+        tags,
+        summary: "Delete a queue that has no jobs and no executor tokens",
+        params: z.strictObject({ name: QueueName }),
+        response: { 204: z.null(), ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params;
+      await audited(
+        context.db,
+        request,
+        (transaction) => deleteQueue(transaction, name),
+        () => ({ action: "queue.deleted", target: { kind: "queue", name } }),
+      );
+      request.log.info({ queue: name }, "queue deleted");
+      return reply.status(204).send(null);
     },
   );
 }

@@ -37,6 +37,7 @@ export const actionWords: Readonly<Record<AuditAction, string>> = {
   "repository.removed": "removed a repository",
   "queue.created": "created a queue",
   "queue.changed": "changed a queue",
+  "queue.deleted": "deleted a queue",
   "executor.drained": "drained an executor",
   "executor.resumed": "resumed an executor",
   "audit.exported": "exported the audit log",
