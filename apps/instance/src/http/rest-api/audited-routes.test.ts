@@ -3,6 +3,7 @@ import { createDatabase, describeWithEngines, engines, makeRepository, temporary
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { routeRules } from "../../access/route-rules.ts";
+import { readAuditLog, requestAsPage } from "../../testing/audit-requests.ts";
 import { cookieOf, signedInUser, testPassword } from "../../testing/sign-in.ts";
 import { jobHeaders, startTestInstance, type TakenJob, type TestInstance } from "../../testing/test-instance.ts";
 
@@ -22,29 +23,14 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
     await stack.disposeAsync();
   });
 
-  async function page(
+  const page = (
     method: string,
     path: string,
     cookie: string,
     body?: object,
-    headers: Record<string, string> = {},
-  ): Promise<Response> {
-    return fetch(`${target.url}/api/v1${path}`, {
-      method,
-      headers: {
-        "sec-fetch-site": "same-origin",
-        ...(cookie === "" ? {} : { cookie }),
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-  }
-  async function read(query = "", headers: Record<string, string> = {}): Promise<AuditEntryView[]> {
-    const response = await target.rest("GET", `/audit?limit=200${query}`, undefined, headers);
-    expect(response.status).toBe(200);
-    return AuditPage.parse(await response.json()).entries;
-  }
+    headers?: Record<string, string>,
+  ): Promise<Response> => requestAsPage(target, { method, path, cookie, body, headers });
+  const read = (query?: string, headers?: Record<string, string>) => readAuditLog(target, query, headers);
   const newestId = async () => (await read())[0]?.id ?? 0;
 
   describe("has an entry", () => {
