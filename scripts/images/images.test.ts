@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { createReadStream } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -15,11 +15,12 @@ import {
   temporaryDirectory,
 } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { root } from "../programs/run.ts";
 import { buildImages, buildPrograms } from "./build-images.ts";
 import { architecture, type Descriptor } from "./oci-layout.ts";
 
 const names = ["airlock-executor", "airlock-helper", "airlock-instance"];
-const version = "0.1.0";
+const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { readonly version: string };
 const repository = "localhost/images-test";
 
 let directory: TemporaryDirectory;
@@ -117,8 +118,10 @@ describeWithEngines(["docker"], "the images in a Docker engine", () => {
     for (const name of names)
       await loadArchive(createReadStream(path.join(first, `${name}.tar`)), docker?.socketPath ?? "");
 
-    expect(await run("airlock-instance", ["--version"])).toMatch(/^\d+\.\d+\.\d+\n$/);
-    expect(await run("airlock-executor", ["version"])).toContain(`Node v${process.versions.node}`);
+    expect(await run("airlock-instance", ["--version"])).toBe(`${version}\n`);
+    const shown = await run("airlock-executor", ["--version"]);
+    expect(shown.split("\n")[0]).toBe(version);
+    expect(shown).toContain(`Node v${process.versions.node}`);
   }, 120_000);
 });
 

@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { runCommandLine } from "./command-line.ts";
 
@@ -147,8 +148,10 @@ describe("the executor's command line", () => {
     expect(output).toContain(text);
   });
 
-  it.each([["version"], ["--version"], ["-v"], ["-version"]])("prints its versions for executor %s", async (arg) => {
+  it.each([["version"], ["--version"], ["-v"], ["-version"]])("prints its release for executor %s", async (arg) => {
+    const { version } = JSON.parse(await readFile(new URL("../../package.json", import.meta.url), "utf8"));
     const { output, exitCode } = await execute(arg);
-    expect([output.split("\n")[0], exitCode]).toEqual(["0.0.0+dev", 0]);
+    expect([output.split("\n")[0], exitCode]).toEqual([version, 0]);
+    expect(output).toContain("reports itself to instances as 0.0.0+dev");
   });
 });
