@@ -32,6 +32,8 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "containerd", paths: ["/usr/bin/containerd"] },
   { name: "containernetworking-plugins", paths: ["/usr/lib/cni/ptp"] },
   { name: "ipset", paths: ["/usr/sbin/ipset", "/sbin/ipset"] },
+  // Gets Go for the test cluster on machines that have none.
+  { name: "python3-pip", paths: ["/usr/local/go/bin/go", "/usr/bin/pip3", "/usr/local/bin/pip3"] },
 ];
 
 const missing = missingPackages(enginePackages);

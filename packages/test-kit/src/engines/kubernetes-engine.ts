@@ -4,7 +4,7 @@ import { errorMessage } from "@airlock/job";
 import { findExecutable } from "../host/find-executable.ts";
 import { temporaryDirectory } from "../host/temporary-directory.ts";
 import { buildCluster } from "../kubernetes/build-cluster.ts";
-import { findGo } from "../kubernetes/find-go.ts";
+import { requireGo } from "../kubernetes/find-go.ts";
 import { startCluster } from "../kubernetes/start-cluster.ts";
 import { kubernetesFiles } from "./kubernetes-files.ts";
 
@@ -33,7 +33,7 @@ export async function startKubernetesEngine(): Promise<KubernetesEngine> {
     if (!findExecutable(program)) throw new Error(`not installed: apt-get install -y ${name}`);
   }
   requireNetworkPlugins();
-  await findGo();
+  await requireGo();
   await using cleanup = new AsyncDisposableStack();
   const { path: directory } = cleanup.use(await temporaryDirectory("airlock-k8s-"));
   const stop = new AbortController();
