@@ -37,10 +37,13 @@ export interface EmulatedMachine {
   readonly state: string | null;
 }
 
-/** `ended` is the exit code of the guest. `ready`: its stream can be connected. `saved`: or why not. */
+/**
+ * `ended` is the exit code of the guest. `ready`: its stream can be connected. `answer` to a change of a
+ * disk, or to `save`: empty, or why it failed.
+ */
 export interface FromGuests {
   readonly ended?: number;
   readonly console?: string;
   readonly ready?: true;
-  readonly saved?: "" | string;
+  readonly answer?: string;
 }

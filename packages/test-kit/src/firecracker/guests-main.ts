@@ -55,10 +55,10 @@ function serveControl(socket: Socket): void {
   lines.on("line", (line) => {
     const message = JSON.parse(line) as ToGuests;
     if ("start" in message) start(socket, message.start);
-    else if ("disk" in message) setDisk(message.disk, message.directory);
+    else if ("disk" in message) void answer(socket, () => setDisk(message.disk, message.directory));
     else if ("emulate" in message) emulate(socket, message.emulate);
-    else if ("image" in message) void emulated?.setImage(message.image, message.path).catch(end);
-    else void save(socket, message.save);
+    else if ("image" in message) void answer(socket, () => emulated?.setImage(message.image, message.path));
+    else void answer(socket, () => emulated?.save(message.save));
   });
 }
 
@@ -97,12 +97,12 @@ function emulate(socket: Socket, machine: EmulatedMachine): void {
   });
 }
 
-async function save(socket: Socket, path: string): Promise<void> {
+async function answer(socket: Socket, change: () => Promise<void> | void): Promise<void> {
   try {
-    await emulated?.save(path);
-    tell(socket, { saved: "" });
+    await change();
+    tell(socket, { answer: "" });
   } catch (error) {
-    tell(socket, { saved: String(error) });
+    tell(socket, { answer: String(error) });
   }
 }
 

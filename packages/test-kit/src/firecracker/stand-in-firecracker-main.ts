@@ -103,7 +103,7 @@ async function perform(name: RouteName, body: object): Promise<object | undefine
       machine.setDrive(checked());
       return;
     case "newDrive":
-      machine.changeDrive(checked());
+      await machine.changeDrive(checked());
       return;
     case "network":
       machine.setNetwork(checked());

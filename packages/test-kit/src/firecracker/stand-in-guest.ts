@@ -28,9 +28,10 @@ export interface GuestStart {
 }
 
 export interface Guest {
-  setDisk(index: number, directory: string | null): void;
-  /** For a guest of the kind `emulated`. */
-  setImage(index: number, path: string): void;
+  /** Resolves when the guest sees the directory. */
+  setDisk(index: number, directory: string | null): Promise<void>;
+  /** For a guest of the kind `emulated`. Resolves when the guest sees the image. */
+  setImage(index: number, path: string): Promise<void>;
   /** Writes the state of a guest that stands still, and resolves to what its agent has said. */
   save(path: string): Promise<Buffer>;
 }
@@ -49,7 +50,7 @@ export interface GuestsOptions {
 }
 
 /** A guest that does nothing for its host. */
-const inert: Guest = { setDisk: () => {}, setImage: () => {}, save: async () => Buffer.alloc(0) };
+const inert: Guest = { setDisk: async () => {}, setImage: async () => {}, save: async () => Buffer.alloc(0) };
 
 /** Starts a guest. */
 export async function startGuest(options: GuestStart): Promise<Guest> {
@@ -92,13 +93,21 @@ async function startElsewhere(options: GuestStart): Promise<Guest> {
   const control = await connectSoon(path);
   const send = (message: ToGuests) => control.write(`${JSON.stringify(message)}\n`);
   const isReady = Promise.withResolvers<void>();
-  let saved = Promise.withResolvers<string>();
+  const asked: ((problem: string) => void)[] = [];
+  const ask = async (message: ToGuests) => {
+    send(message);
+    const problem = await new Promise<string>((resolve) => asked.push(resolve));
+    if (problem !== "") throw new Error(problem);
+  };
   createInterface({ input: control }).on("line", (line) => {
     const message = JSON.parse(line) as FromGuests;
     if (message.ready) isReady.resolve();
-    if (message.saved !== undefined) saved.resolve(message.saved);
+    if (message.answer !== undefined) asked.shift()?.(message.answer);
     if (message.console !== undefined) onConsole(message.console);
-    if (message.ended !== undefined) onEnd(message.ended);
+    if (message.ended !== undefined) {
+      for (const answer of asked.splice(0)) answer("the guest has ended");
+      onEnd(message.ended);
+    }
   });
   const heard: Buffer[] = said ? [said] : [];
   const bridge = () => {
@@ -119,13 +128,10 @@ async function startElsewhere(options: GuestStart): Promise<Guest> {
     bridge();
   }
   return {
-    setDisk: (disk, directory) => send({ disk, directory }),
-    setImage: (image, file) => send({ image, path: file }),
+    setDisk: (disk, directory) => ask({ disk, directory }),
+    setImage: (image, file) => ask({ image, path: file }),
     async save(file) {
-      saved = Promise.withResolvers<string>();
-      send({ save: file });
-      const problem = await saved.promise;
-      if (problem !== "") throw new Error(problem);
+      await ask({ save: file });
       return Buffer.concat(heard);
     },
   };

@@ -96,15 +96,17 @@ export class StandInMachine {
     this.#isConfigured = true;
   }
 
-  changeDrive({ drive_id: id, path_on_host: path }: { drive_id: string; path_on_host?: string }): void {
+  async changeDrive(body: { drive_id: string; path_on_host?: string }): Promise<void> {
+    const { drive_id: id, path_on_host: path } = body;
     const index = this.#drives.findIndex((drive) => drive.id === id);
     const drive = this.#drives[index];
     if (!drive) throw new Fault(`Unable to patch the block device: Invalid block device ID: ${id}`);
     if (path === undefined) return;
     open(path, drive.isReadOnly ? "r" : "r+", "Unable to patch the block device: Virtio backend error");
     drive.path = path;
-    if (this.#guestKind?.kind === "emulated") this.#guest?.setImage(index, path);
-    else this.#guest?.setDisk(index, directoryOf(path));
+    // Firecracker's answer means that the guest sees the new file.
+    if (this.#guestKind?.kind === "emulated") await this.#guest?.setImage(index, path);
+    else await this.#guest?.setDisk(index, directoryOf(path));
   }
 
   setNetwork(body: { iface_id: string; host_dev_name: string; guest_mac?: string }): void {
