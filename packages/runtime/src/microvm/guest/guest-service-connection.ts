@@ -12,7 +12,7 @@ const streamNumber = Buffer.of(0);
 export class GuestServiceConnection extends Duplex {
   readonly #channel: number;
   readonly #send: (frame: Frame) => Promise<void>;
-  /** Called when no frame of this connection can follow from an honest agent, except credit. */
+  /** Called when no frame of this connection can follow from an honest agent, except a late credit or reset. */
   readonly #onOver: () => void;
   readonly #queue: Buffer[] = [];
   #inCredit = serviceCredit;

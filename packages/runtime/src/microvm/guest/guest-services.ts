@@ -27,8 +27,8 @@ export class GuestServices {
   take(frame: Frame): void {
     const { type, channel, payload } = frame;
     const connection = this.#connections.get(channel);
-    // The agent may have sent credit before it read the end of a connection that it had ended itself.
-    const isLate = type === "credit" && channel <= this.#lastChannel;
+    // An agent that has ended its own direction may have sent these before it read the host's end.
+    const isLate = (type === "credit" || (type === "reset" && payload.length === 0)) && channel <= this.#lastChannel;
     if (type === "open") this.#open(channel, payload);
     else if (connection) connection.takeFrame(frame);
     else if (!isLate) throw new GuestViolation(`a frame of type ${type} on a connection that is not open`);

@@ -33,6 +33,7 @@ describe("connections of a hostile guest to services", () => {
     ["sends data on a connection that is not open", [on("data", 1, Buffer.of(0, 65))]],
     ["sends data on a connection that has ended", [open(1), on("reset", 1, empty), on("data", 1, Buffer.of(0, 65))]],
     ["grants credit to a connection that was never open", [open(1), on("credit", 2, Buffer.of(0, 0, 0, 0, 1))]],
+    ["resets a connection that was never open", [open(1), on("reset", 2, empty)]],
     ["sends data on another stream", [open(1), on("data", 1, Buffer.of(1, 65))]],
     ["sends data without bytes", [open(1), on("data", 1, Buffer.of(0))]],
     ["sends data after its end", [open(1), on("end", 1, Buffer.of(0)), on("data", 1, Buffer.of(0, 65))]],
@@ -49,6 +50,17 @@ describe("connections of a hostile guest to services", () => {
     expect(host.destroyed).toBe(true);
     expect(agent.connection.held.connections).toBe(0);
     await expect(agent.stats(signal)).rejects.toMatchObject({ reason: "runtime" });
+  });
+
+  it("may be reset by an agent that has sent its end, and has not read the host's", async () => {
+    const { host, guest, agent } = await connect((connection) => connection.resume().end());
+    guest.write(Buffer.concat([open(1), on("end", 1, Buffer.of(0))]));
+    await expect.poll(() => agent.connection.held.connections).toBe(0);
+    guest.write(on("reset", 1, empty));
+    guest.write(open(2));
+    await expect.poll(() => agent.connection.held.connections).toBe(1);
+    expect(host.destroyed).toBe(false);
+    agent[Symbol.dispose]();
   });
 
   it("wait for credit when the guest never reads", async () => {
