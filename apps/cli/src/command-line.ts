@@ -11,6 +11,7 @@ import { executorTokenRevokeCommand } from "./commands/executor-token/revoke.ts"
 import { executorTokenRotateCommand } from "./commands/executor-token/rotate.ts";
 import { executorsDrainCommand } from "./commands/executors/drain.ts";
 import { executorsListCommand } from "./commands/executors/list.ts";
+import { executorsPauseCommand } from "./commands/executors/pause.ts";
 import { executorsResumeCommand } from "./commands/executors/resume.ts";
 import { executorsShowCommand } from "./commands/executors/show.ts";
 import { instanceListCommand } from "./commands/instance/list.ts";
@@ -88,6 +89,7 @@ export function commandLine(context: CommandContext): Command {
         executorsListCommand(context),
         executorsShowCommand(context),
         executorsDrainCommand(context),
+        executorsPauseCommand(context),
         executorsResumeCommand(context),
       ]),
     )

@@ -125,6 +125,7 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
   "executors list": { valid: [], wrong: {} },
   "executors show": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },
   "executors drain": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },
+  "executors pause": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },
   "executors resume": { valid: ["x"], wrong: { "<NAME>": wrongExecutor } },
   "executor-token list": { valid: [], wrong: wrongQueue },
   "executor-token create": {

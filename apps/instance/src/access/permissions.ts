@@ -75,6 +75,7 @@ export const permissions = {
 
   "executor.list": administrator,
   "executor.drain": administrator,
+  "executor.pause": administrator,
   "executor.resume": administrator,
 
   "executor-token.list": administrator,

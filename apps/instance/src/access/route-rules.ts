@@ -46,6 +46,7 @@ export const routeRules = {
   "DELETE /api/v1/repositories/:name": "repository.remove",
   "GET /api/v1/executors": "executor.list",
   "POST /api/v1/executors/:name/drain": "executor.drain",
+  "POST /api/v1/executors/:name/pause": "executor.pause",
   "POST /api/v1/executors/:name/resume": "executor.resume",
   "GET /api/v1/executor-tokens": "executor-token.list",
   "POST /api/v1/executor-tokens": "executor-token.create",

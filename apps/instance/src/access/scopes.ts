@@ -46,6 +46,7 @@ const scopeOfPermission = {
 
   "executor.list": "read",
   "executor.drain": "administration",
+  "executor.pause": "administration",
   "executor.resume": "administration",
 
   "executor-token.list": "read",

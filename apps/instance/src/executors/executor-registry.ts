@@ -5,8 +5,10 @@ import type { Database } from "../store/database.ts";
 /** An executor is active if it was seen within three heartbeats of 5 s. */
 export const activeWithinMs = 15_000;
 
+/** SQL: without new jobs, the executor stays connected instead of exiting. */
+const staysWithoutJobs = sql<boolean>`(not draining and (paused is not null or not airlock))`;
 /** SQL: the executor is drained, and takes jobs again once the instance allows it. */
-export const isResumable = sql<boolean>`(drain_requested and not draining and (paused is not null or not airlock))`;
+export const isResumable = sql<boolean>`(drain_requested and ${staysWithoutJobs})`;
 
 /** What an executor reports in a heartbeat. */
 export interface ExecutorReport {
@@ -144,6 +146,25 @@ export async function requestDrain(db: Database, name: string): Promise<boolean>
 }
 
 /** `leaving`: the executor drains by its own decision, or is one that exits after a drain. */
+export type PauseResult = "paused" | "absent" | "leaving";
+
+/** Like a drain, but only for an executor that stays connected, so that it can be resumed. */
+export async function requestPause(db: Database, name: string): Promise<PauseResult> {
+  const { rows } = await sql<{ leaving: boolean }>`
+    with target as (
+      select name, not ${staysWithoutJobs} as leaving from executors
+      where name = ${name} and last_seen_at > airlock_now() - make_interval(secs => ${activeWithinMs / 1000})
+      for update
+    ), paused as (
+      update executors set drain_requested = true from target where executors.name = target.name and not leaving
+    )
+    select leaving from target`.execute(db);
+  const [executor] = rows;
+  if (!executor) return "absent";
+  return executor.leaving ? "leaving" : "paused";
+}
+
+/** `leaving`: as for {@link PauseResult}. */
 export type ResumeResult = "resumed" | "absent" | "leaving";
 
 /** Lets a drained executor take jobs again. Has no effect on an executor that takes jobs. */

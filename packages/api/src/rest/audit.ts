@@ -41,6 +41,7 @@ export const auditActions = [
   "queue.changed",
   "queue.deleted",
   "executor.drained",
+  "executor.paused",
   "executor.resumed",
   "audit.exported",
 ] as const;

@@ -36,7 +36,7 @@ export const requestErrors = {
   "wrong-state": { status: 409, documentation: "The job's state does not allow this action." },
   "executor-leaving": {
     status: 409,
-    documentation: "The executor exits after its running jobs, so it cannot be resumed.",
+    documentation: "The executor exits after its running jobs, so it cannot be paused or resumed.",
   },
   "queue-exists": { status: 409, documentation: "A queue with this name already exists." },
   "queue-in-use": { status: 409, documentation: "The queue has jobs or executor tokens, or is the default one." },

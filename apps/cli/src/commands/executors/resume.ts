@@ -9,7 +9,7 @@ import { printJson } from "../../terminal/print-json.ts";
 
 export function executorsResumeCommand(context: CommandContext): Command {
   return new Command("resume")
-    .description("Let a drained executor take jobs again")
+    .description("Let a paused or drained executor take jobs again")
     .argument("<NAME>", "the executor's name, from `airlock executors list`", parseExecutorName)
     .option("--json", "print JSON")
     .addHelpText(

@@ -330,6 +330,27 @@ describeWithEngines(["postgres"], "dispatch over HTTP", () => {
     expect((await poll(queue, { executorName: "base", waitMs: 0 })).status).toBe(200);
   });
 
+  it("pauses executors that stay connected, and refuses those that would exit", async () => {
+    const queue = await newQueue();
+    const beat = (executorName: string, airlock?: object) =>
+      target.executor(`queue/${queue}/heartbeat`, { version: "V2", jobIds: [], executorName, airlock });
+    await beat("stays", { slots: 1, paused: false });
+    await beat("exits", { slots: 1 });
+    await beat("foreign");
+    await target.submit({ queue });
+    const paused = await target.rest("POST", "/executors/stays/pause");
+    expect(await paused.json()).toMatchObject({ name: "stays", drainRequested: true, resumable: true });
+    expect((await poll(queue, { executorName: "stays", waitMs: 0 })).status).toBe(204);
+    expect((await target.rest("POST", "/executors/foreign/pause")).status).toBe(200);
+    expect((await poll(queue, { executorName: "foreign", waitMs: 0 })).status).toBe(204);
+    const refused = await target.rest("POST", "/executors/exits/pause");
+    expect(refused.status).toBe(409);
+    expect(await refused.json()).toMatchObject({ error: { code: "executor-leaving" } });
+    expect((await poll(queue, { executorName: "exits", waitMs: 0 })).status).toBe(200);
+    expect((await target.rest("POST", "/executors/nobody/pause")).status).toBe(404);
+    expect((await target.rest("POST", "/executors/stays/resume")).status).toBe(200);
+  });
+
   it.each([
     ["drains by its own decision", { slots: 1, draining: true, paused: false }],
     ["is drained and also drains by its own decision", { slots: 1, draining: true, paused: true }],

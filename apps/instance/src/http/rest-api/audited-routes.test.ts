@@ -253,6 +253,11 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
         entry: { action: "executor.drained", target: { kind: "executor", name: "rack-1" } },
       },
       {
+        route: "POST /api/v1/executors/:name/pause",
+        send: () => asToken("POST", "/executors/rack-1/pause"),
+        entry: { action: "executor.paused", target: { kind: "executor", name: "rack-1" } },
+      },
+      {
         route: "POST /api/v1/executors/:name/resume",
         send: () => asToken("POST", "/executors/rack-1/resume"),
         entry: { action: "executor.resumed", target: { kind: "executor", name: "rack-1" } },

@@ -39,6 +39,7 @@ export const actionWords: Readonly<Record<AuditAction, string>> = {
   "queue.changed": "changed a queue",
   "queue.deleted": "deleted a queue",
   "executor.drained": "drained an executor",
+  "executor.paused": "paused an executor",
   "executor.resumed": "resumed an executor",
   "audit.exported": "exported the audit log",
 };
