@@ -2,6 +2,7 @@ import { describeWithEngines } from "@airlock/test-kit";
 import axe from "axe-core";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { frameCosts, median } from "./testing/frame-costs.ts";
 import type { ScriptedJob } from "./testing/scripted-executor.ts";
 import { startWebUi, type WebUi } from "./testing/start-web-ui.ts";
 
@@ -118,20 +119,93 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await page.goto(`${web.instance.url}/jobs/${job.id}`);
     const numbered = (from: number, to: number) =>
       Array.from({ length: to - from + 1 }, (_, index) => `line ${from + index}.\n`).join("");
-    for (let from = 1; from < 450_000; from += 50_000) await job.print(entry, numbered(from, from + 49_999));
-    await page.getByText("450,000 lines").waitFor({ timeout: 30_000 });
+    for (let from = 1; from < 500_000; from += 50_000) await job.print(entry, numbered(from, from + 49_999));
+    await page.getByText("500,000 lines").waitFor({ timeout: 30_000 });
     await log(page).focus();
     await page.keyboard.press("Home");
     await page.getByText("line 1.", { exact: true }).waitFor();
     await page.keyboard.press("End");
-    await page.getByText("line 450000.", { exact: true }).waitFor();
-    await job.print(entry, numbered(450_001, 450_400));
-    await page.getByText("line 450400.", { exact: true }).waitFor();
+    await page.getByText("line 500000.", { exact: true }).waitFor();
+    await job.print(entry, numbered(500_001, 500_400));
+    await page.getByText("line 500400.", { exact: true }).waitFor();
     await page.keyboard.press("Home");
     await page.getByText("line 1.", { exact: true }).waitFor();
     await job.print(entry, "more\n");
-    await page.getByText("450,401 lines").waitFor();
+    await page.getByText("500,401 lines").waitFor();
     expect(await page.getByText("line 1.", { exact: true }).isVisible()).toBe(true);
+
+    // The log goes on while the reader scrolls and searches.
+    let lines = 500_402;
+    const printing = new AbortController();
+    const printed = (async () => {
+      for (; !printing.signal.aborted; lines += 200) await job.print(entry, numbered(lines, lines + 199));
+    })();
+    const scrolling = await frameCosts(page, 90, () => log(page).evaluate((element) => element.scrollBy(0, 700)));
+    await page.getByLabel("Search in the log").fill("line 4999");
+    const searching = await frameCosts(page, 60, () => log(page).evaluate((element) => element.scrollBy(0, 700)));
+    await page.keyboard.press("Enter");
+    await page.locator("[data-current-match]").waitFor();
+    printing.abort();
+    await printed;
+    expect(median(scrolling), "ms of work for each frame while scrolling").toBeLessThan(16);
+    expect(median(searching), "ms of work for each frame while searching").toBeLessThan(16);
+    await job.complete();
+    await page.context().close();
+  });
+
+  it("folds the groups that tools print, all or one, and opens the one that a search leads to", async () => {
+    const job = await web.startJob();
+    const entry = await job.open("step.oci.test");
+    const erase = "\r\u001b[0K";
+    await job.print(
+      entry,
+      [
+        "::group::Install <b>it</b>",
+        "fetching needle-1",
+        "::endgroup::",
+        `section_start:1560896352:compile${erase}`,
+        "compiling",
+        `section_end:1560896353:compile${erase}section_start:1560896353:quiet[collapsed=true]${erase}Quiet part`,
+        "hushed",
+        `section_end:1560896354:quiet${erase}`,
+        "::group::Audited",
+        "::endgroup::",
+        "::group::Test",
+        "failed needle-2\n",
+      ].join("\n"),
+    );
+    const page = await web.open({ viewport: phone });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await page.getByText("failed needle-2").waitFor();
+    const shown = () => log(page).locator("[data-index] > :last-child").allTextContents();
+    const open = ["Install <b>it</b>", "fetching needle-1", "::endgroup::", "compile", "compiling", "Quiet part"];
+    const end = ["Audited", "::endgroup::", "Test", "failed needle-2"];
+    expect(await shown()).toEqual([...open, ...end]);
+    const install = page.getByRole("button", { name: "Group Install <b>it</b>, 2 lines" });
+    await install.focus();
+    await page.keyboard.press("Enter");
+    await eventually(shown).toEqual(["Install <b>it</b>", "compile", "compiling", "Quiet part", ...end]);
+    await page.keyboard.press("o");
+    await eventually(shown).toEqual([
+      "Install <b>it</b>",
+      "compile",
+      "Quiet part",
+      "Audited",
+      "Test",
+      "failed needle-2",
+    ]);
+    expect(await page.getByRole("button", { name: /^Group Test/ }).count()).toBe(0);
+    await page.keyboard.press("/");
+    await page.keyboard.type("needle-1");
+    await page.locator("[data-current-match]", { hasText: "needle-1" }).waitFor();
+    expect(await install.getAttribute("aria-expanded")).toBe("true");
+    await page.reload();
+    await page.getByText("failed needle-2").waitFor();
+    await eventually(() => install.getAttribute("aria-expanded")).toBe("false");
+    expect(await page.getByRole("link", { name: "Line 12" }).count()).toBe(1);
+    await page.goto(`${web.instance.url}/jobs/${job.id}?attempt=1&entry=${entry}#L2`);
+    await page.getByText("fetching needle-1").waitFor();
+    await job.close(entry, 0);
     await job.complete();
     await page.context().close();
   });

@@ -1,6 +1,6 @@
 import type { JobView } from "@airlock/api";
 import { Loader, Stack } from "@mantine/core";
-import { useCallback, useEffect, useMemo, useRef, useSyncExternalStore } from "react";
+import { useCallback, useEffect, useMemo, useRef } from "react";
 import { useLocation, useNavigate, useParams, useSearchParams } from "react-router";
 import { jobLogsPath } from "../api-client/endpoints.ts";
 import { ApiRequestError } from "../api-client/http.ts";
@@ -61,7 +61,6 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
   const navigate = useNavigate();
   const location = useLocation();
   const [search, setSearch] = useSearchParams();
-  const version = useSyncExternalStore(log.subscribe, log.version);
 
   const number = Number(search.get("attempt")) || job.attempt;
   const attempt = job.attempts.find((each) => each.attempt === number);
@@ -110,8 +109,8 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
           {entry ? (
             <LogViewer
               key={`${number}.${entry.entryId}`}
+              log={log}
               buffer={log.buffer(number, entry.entryId)}
-              version={version}
               command={entryScript(job, entry)}
               commandLabel={`Script of ${entryLabel(job, entry)}`}
               startMs={Date.parse(entry.startedAt)}

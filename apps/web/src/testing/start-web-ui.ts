@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { engines, InstanceProcess } from "@airlock/test-kit";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
-import { build } from "vite";
+import { build, type InlineConfig } from "vite";
 import { ScriptedExecutor, type ScriptedJob } from "./scripted-executor.ts";
 
 const browserFlags = [
@@ -30,7 +30,7 @@ export async function startWebUi(): Promise<WebUi> {
   const directory = await mkdtemp(path.join(tmpdir(), "airlock-web-"));
   onFailure.defer(() => rm(directory, { recursive: true, force: true }));
   const outDir = path.join(directory, "dist");
-  await build({
+  await buildAsReleased({
     root: path.resolve(import.meta.dirname, "../.."),
     logLevel: "error",
     build: { outDir, emptyOutDir: true },
@@ -74,6 +74,17 @@ export async function startWebUi(): Promise<WebUi> {
     },
     [Symbol.asyncDispose]: () => resources.disposeAsync(),
   };
+}
+
+/** Builds with the production version of React. Vite would take the development version where Vitest sets the environment. */
+async function buildAsReleased(config: InlineConfig): Promise<void> {
+  const before = process.env.NODE_ENV;
+  process.env.NODE_ENV = "production";
+  try {
+    await build(config);
+  } finally {
+    process.env.NODE_ENV = before;
+  }
 }
 
 async function logIn(

@@ -6,6 +6,8 @@ import {
   type TerminalSink,
   type TextStyle,
 } from "@airlock/terminal-text";
+import { countWhile } from "./count-while.ts";
+import { commandMark, type GroupMark, LogGroups, sectionMark } from "./log-groups.ts";
 
 export type LogStream = "stdout" | "stderr";
 /** The source of a line: a stream of the command, or the executor itself. */
@@ -33,6 +35,8 @@ export interface LogLine {
 /** Maximum length that is kept of a line. It bounds the cost of a line of 100 MB; the download has the rest. */
 export const maxLineLength = 8192;
 
+/** GitLab's runner prints an end and a start in one line. */
+const maxMarksOfLine = 8;
 const blockSize = 4096;
 const noRuns: readonly StyleRun[] = [];
 
@@ -64,15 +68,19 @@ export class LineBuffer {
   private count = 0;
   private bytes = 0;
   private lastNote = 0;
+  /** Lines of the executor's messages, in ascending order. */
+  private readonly noteLines: number[] = [];
   private timeMs = Number.NaN;
   private readonly writers: Readonly<Record<LogStream, StreamWriter>>;
+  /** The groups that the output marks. They change in place. */
+  readonly groups = new LogGroups();
 
   constructor() {
     const begin = (stream: LogStream) => this.addLine(stream);
     const update = (index: number, line: OpenLine) => this.store(index, line);
     this.writers = {
-      stdout: new StreamWriter(() => begin("stdout"), update),
-      stderr: new StreamWriter(() => begin("stderr"), update),
+      stdout: new StreamWriter(() => begin("stdout"), update, this.groups),
+      stderr: new StreamWriter(() => begin("stderr"), update, this.groups),
     };
   }
 
@@ -110,9 +118,18 @@ export class LineBuffer {
     this.timeMs = Number.NaN;
     for (const line of text.split("\n").map(plainText)) {
       const shown = line.slice(0, maxLineLength);
-      this.store(this.addLine("note"), { text: shown, runs: [], dropped: line.length - shown.length });
+      const index = this.addLine("note");
+      this.noteLines.push(index);
+      this.store(index, { text: shown, runs: [], dropped: line.length - shown.length });
     }
     return true;
+  }
+
+  /** Whether the line and what is shown of it never change: it is complete, and is not the heading of a group without an end. */
+  isSettled(index: number): boolean {
+    const group = this.groups.startingAt(index);
+    if (group !== undefined && group.end === undefined) return false;
+    return !this.openLines.includes(index);
   }
 
   /** @throws {RangeError} if there is no such line. */
@@ -144,6 +161,17 @@ export class LineBuffer {
   isNote(index: number): boolean {
     const source = this.blocks[Math.floor(index / blockSize)]?.sources[index % blockSize];
     return source !== undefined && lineSources[source] === "note";
+  }
+
+  /** Number of lines with messages of the executor. */
+  get noteCount(): number {
+    return this.noteLines.length;
+  }
+
+  /** Whether the executor's messages are among these lines. */
+  hasNoteIn(first: number, last: number): boolean {
+    const before = countWhile(this.noteLines.length, (index) => (this.noteLines[index] ?? 0) < first);
+    return (this.noteLines[before] ?? Number.POSITIVE_INFINITY) <= last;
   }
 
   private addLine(source: LineSource): number {
@@ -194,12 +222,16 @@ class StreamWriter implements TerminalSink {
   private readonly parser = new TerminalParser(this);
   private readonly begin: () => number;
   private readonly update: (index: number, line: OpenLine) => void;
+  private readonly groups: LogGroups;
   private open: OpenLine = { text: "", runs: [], dropped: 0 };
   private returned = false;
+  /** Marks of groups that the open line has erased. */
+  private marks: GroupMark[] = [];
 
-  constructor(begin: () => number, update: (index: number, line: OpenLine) => void) {
+  constructor(begin: () => number, update: (index: number, line: OpenLine) => void, groups: LogGroups) {
     this.begin = begin;
     this.update = update;
+    this.groups = groups;
   }
 
   write(bytes: Uint8Array): void {
@@ -222,12 +254,15 @@ class StreamWriter implements TerminalSink {
 
   newline(): void {
     const index = this.openIndex ?? this.begin();
+    this.markGroups(index);
     this.update(index, this.open);
     this.openIndex = undefined;
     this.clear();
   }
 
   carriageReturn(): void {
+    const mark = this.marks.length < maxMarksOfLine ? sectionMark(this.open.text) : undefined;
+    if (mark) this.marks.push(mark);
     this.returned = true;
   }
 
@@ -240,6 +275,22 @@ class StreamWriter implements TerminalSink {
 
   eraseLine(): void {
     this.clear();
+  }
+
+  private markGroups(index: number): void {
+    const command = commandMark(this.open.text);
+    // Nothing was printed over the last mark of the line.
+    if (this.returned && this.marks.length > 0) this.clear();
+    const starts = this.marks.some(({ kind }) => kind === "start");
+    for (const mark of this.marks) this.groups.add(mark, index, this.open.text === "" && !starts);
+    this.marks = [];
+    if (command === undefined) return;
+    this.groups.add(command.mark, index, true);
+    // The heading shows its title only.
+    this.open.text = this.open.text.slice(command.length);
+    for (const [at, { start, style }] of this.open.runs.entries()) {
+      this.open.runs[at] = { start: Math.max(0, start - command.length), style };
+    }
   }
 
   private clear(): void {

@@ -6,6 +6,7 @@ import {
   IconChevronUp,
   IconCopy,
   IconDownload,
+  IconFold,
   IconLetterCase,
   IconSearch,
   IconTextWrap,
@@ -30,6 +31,9 @@ interface LogToolbarProps {
   readonly onTimeModeChange: (mode: TimeMode) => void;
   readonly wrap: boolean;
   readonly onWrapChange: (wrap: boolean) => void;
+  /** `undefined`: the log has no groups. */
+  readonly foldsGroups: boolean | undefined;
+  readonly onFoldGroups: () => void;
   readonly query: SearchQuery;
   readonly onQueryChange: (query: SearchQuery) => void;
   readonly found:
@@ -61,7 +65,7 @@ export function LogToolbar(props: LogToolbarProps) {
       <TextInput
         ref={props.searchField}
         size="xs"
-        w={190}
+        className={classes.search ?? ""}
         placeholder="Search  /"
         aria-label="Search in the log"
         leftSection={<IconSearch size={14} />}
@@ -106,6 +110,9 @@ export function LogToolbar(props: LogToolbarProps) {
             icon={IconLetterCase}
           />
         </>
+      )}
+      {props.foldsGroups !== undefined && (
+        <Tool label="Fold groups (o)" pressed={props.foldsGroups} onClick={props.onFoldGroups} icon={IconFold} />
       )}
       <Tool
         label="Wrap long lines (w)"

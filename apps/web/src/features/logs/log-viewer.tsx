@@ -11,30 +11,34 @@ import {
   useLayoutEffect,
   useRef,
   useState,
+  useSyncExternalStore,
 } from "react";
 import { useShortcuts } from "../../ui/keyboard/use-shortcuts.ts";
+import type { JobLog } from "./job-log.ts";
 import type { LineBuffer } from "./line-buffer.ts";
 import { WholeCommand } from "./log-command.tsx";
+import type { LogGroup } from "./log-groups.ts";
 import { LogLineRow } from "./log-line.tsx";
 import { nextTimeMode, useTimeMode } from "./log-times.ts";
 import { LogToolbar } from "./log-toolbar.tsx";
 import classes from "./log-viewer.module.css";
 import type { LineRange } from "./permalink.ts";
 import { firstMatchFrom } from "./search.ts";
+import { useFolding } from "./use-folding.ts";
 import { useLogSearch } from "./use-log-search.ts";
 
 const rowHeight = 20;
 /**
- * Number of lines laid out at once. Browsers limit an element's height (Firefox to about 17.8 million pixels). Longer
+ * Number of rows laid out at once. Browsers limit an element's height (Firefox to about 17.8 million pixels). Longer
  * logs are shown in windows of this length that overlap by half.
  */
 const windowLength = 200_000;
 const windowStep = windowLength / 2;
 
 export interface LogViewerProps {
+  readonly log: JobLog;
+  /** The part of the log to show. */
   readonly buffer: LineBuffer;
-  /** Changes whenever the buffer does. */
-  readonly version: number;
   /** The command whose output this is. It may have many lines. */
   readonly command: string;
   /** The name of the whole command for screen readers. */
@@ -58,7 +62,9 @@ export interface LogViewerProps {
 
 /** The output of one command. Use a different `key` for each log, so that state is reset. */
 export function LogViewer(props: LogViewerProps) {
-  const { buffer, version, live, range, onRangeChange } = props;
+  const { log, buffer, live, range, onRangeChange } = props;
+  // Only the viewer renders as often as output arrives. The rest of the page has many parts that don't depend on it.
+  const version = useSyncExternalStore(log.subscribe, log.version);
   const { lineCount } = buffer;
   const scroller = useRef<HTMLDivElement>(null);
   const searchField = useRef<HTMLInputElement>(null);
@@ -74,39 +80,42 @@ export function LogViewer(props: LogViewerProps) {
   /** Where to scroll after the window that contains the line has been laid out. */
   const [target, setTarget] = useState<{ readonly line: number; readonly align: "center" | "start" | "end" }>();
 
+  const folding = useFolding(buffer);
+  const { rows, reveal } = folding;
+  const rowCount = rows.count(lineCount);
   const found = useLogSearch(buffer, version, query);
   const matches = found?.matches ?? [];
   const currentMatch = matches[matchIndex];
 
-  const lastWindowStart = Math.max(0, Math.ceil((lineCount - windowLength) / windowStep) * windowStep);
+  const lastWindowStart = Math.max(0, Math.ceil((rowCount - windowLength) / windowStep) * windowStep);
   const start = following ? lastWindowStart : Math.min(windowStart, lastWindowStart);
-  const count = Math.min(windowLength, lineCount - start);
+  const count = Math.min(windowLength, rowCount - start);
 
   const virtualizer = useVirtualizer({
     count,
     getScrollElement: () => scroller.current,
     estimateSize: () => rowHeight,
     overscan: 24,
-    getItemKey: useCallback((index: number) => start + index, [start]),
+    getItemKey: useCallback((index: number) => rows.lineAt(start + index), [rows, start]),
   });
 
   const scrollToLine = useCallback(
     (line: number, align: "center" | "start" | "end" = "center") => {
       setFollowing(false);
-      let begin = start;
-      if (line < start || line >= start + windowLength) {
-        begin = Math.min(lastWindowStart, Math.max(0, (Math.floor(line / windowStep) - 1) * windowStep));
-      }
-      setWindowStart(begin);
+      reveal(line);
       setTarget({ line, align });
     },
-    [lastWindowStart, start],
+    [reveal],
   );
 
+  // A target may need another window, and has its row only after the groups around it were opened.
   // biome-ignore lint/correctness/useExhaustiveDependencies: scrolls once for each target, not as the log grows
   useLayoutEffect(() => {
-    if (target) virtualizer.scrollToIndex(target.line - start, { align: target.align });
-  }, [target]);
+    if (target === undefined) return;
+    const row = rows.rowOf(target.line);
+    if (row >= start && row < start + windowLength) virtualizer.scrollToIndex(row - start, { align: target.align });
+    else setWindowStart(Math.min(lastWindowStart, Math.max(0, (Math.floor(row / windowStep) - 1) * windowStep)));
+  }, [target, start]);
 
   const jumpToEnd = () => setFollowing(true);
 
@@ -156,7 +165,8 @@ export function LogViewer(props: LogViewerProps) {
     const first = matchIndex === -1 && step === 1 ? firstMatchFrom(matches, visibleLine()) : undefined;
     goToMatch(first ?? (Math.max(matchIndex, step === -1 ? 0 : -1) + step + matches.length) % matches.length);
   };
-  const visibleLine = () => start + (virtualizer.getVirtualItemForOffset(scroller.current?.scrollTop ?? 0)?.index ?? 0);
+  const visibleLine = () =>
+    rows.lineAt(start + (virtualizer.getVirtualItemForOffset(scroller.current?.scrollTop ?? 0)?.index ?? 0));
 
   // Go to the first match at or below the visible lines, as soon as one is found.
   const waiting = found !== undefined && matchIndex === -1 && matches.length > 0;
@@ -196,6 +206,29 @@ export function LogViewer(props: LogViewerProps) {
     [onRangeChange, range],
   );
 
+  // The line at the top stays there, although lines above it may appear or disappear.
+  const keepingPlace = (change: () => void) => {
+    if (!following) setTarget({ line: Math.max(0, visibleLine()), align: "start" });
+    change();
+  };
+  const toggleGroups = () => keepingPlace(folding.toggleAll);
+  const { toggle } = folding;
+  const onFold = useCallback(
+    (group: LogGroup) => {
+      // The reader looks at this group now, wherever the log ends.
+      if (following && !live) {
+        setWindowStart(start);
+        setFollowing(false);
+      }
+      toggle(group);
+    },
+    [following, live, start, toggle],
+  );
+  const isFolded = (line: number) => {
+    const group = buffer.groups.startingAt(line);
+    return group !== undefined && folding.isFolded(group);
+  };
+
   useShortcuts({
     "/": () => searchField.current?.select(),
     n: () => stepMatch(1),
@@ -203,6 +236,7 @@ export function LogViewer(props: LogViewerProps) {
     f: jumpToEnd,
     w: () => setWrap((on) => !on),
     t: () => setTimeMode(nextTimeMode(timeMode)),
+    o: toggleGroups,
   });
 
   const items = virtualizer.getVirtualItems();
@@ -216,6 +250,8 @@ export function LogViewer(props: LogViewerProps) {
         onTimeModeChange={setTimeMode}
         wrap={wrap}
         onWrapChange={setWrap}
+        foldsGroups={folding.hasGroups ? folding.foldsAll : undefined}
+        onFoldGroups={toggleGroups}
         query={query}
         onQueryChange={(next) => {
           setQuery(next);
@@ -238,8 +274,8 @@ export function LogViewer(props: LogViewerProps) {
       {commandOpened && <WholeCommand command={props.command} label={props.commandLabel} />}
       {start > 0 && (
         <div className={classes.pager}>
-          <Button size="compact-xs" variant="subtle" onClick={() => scrollToLine(start - 1, "end")}>
-            Lines before {(start + 1).toLocaleString("en")}
+          <Button size="compact-xs" variant="subtle" onClick={() => scrollToLine(rows.lineAt(start - 1), "end")}>
+            Lines before {(rows.lineAt(start) + 1).toLocaleString("en")}
           </Button>
         </div>
       )}
@@ -262,21 +298,24 @@ export function LogViewer(props: LogViewerProps) {
           ) : (
             <div className={classes.content} style={{ height: virtualizer.getTotalSize() }}>
               {items.map((item) => {
-                const index = start + item.index;
+                const index = rows.lineAt(start + item.index);
                 if (index >= lineCount) return null;
                 return (
                   <LogLineRow
                     key={item.key}
                     {...(wrap ? { ref: virtualizer.measureElement } : {})}
                     index={item.index}
-                    line={buffer.line(index)}
-                    number={index + 1}
+                    buffer={buffer}
+                    lineIndex={index}
+                    version={buffer.isSettled(index) ? 0 : version}
+                    top={item.start}
                     timeMode={timeMode}
                     startMs={props.startMs}
-                    matches={found?.search.inLine(index) ?? []}
-                    currentMatch={currentMatch}
+                    search={found?.search}
+                    currentMatch={currentMatch?.line === index ? currentMatch : undefined}
                     marked={range !== undefined && index + 1 >= range.first && index + 1 <= range.last}
-                    style={{ transform: `translateY(${item.start}px)` }}
+                    folded={isFolded(index)}
+                    onFold={onFold}
                     onNumberClick={onNumberClick}
                   />
                 );
@@ -284,7 +323,7 @@ export function LogViewer(props: LogViewerProps) {
             </div>
           )}
         </div>
-        {!following && lineCount * rowHeight > (scroller.current?.clientHeight ?? 0) && (
+        {!following && rowCount * rowHeight > (scroller.current?.clientHeight ?? 0) && (
           <Button
             className={classes.jump ?? ""}
             size="compact-sm"
@@ -296,10 +335,10 @@ export function LogViewer(props: LogViewerProps) {
           </Button>
         )}
       </div>
-      {start + count < lineCount && (
+      {start + count < rowCount && (
         <div className={classes.pager}>
-          <Button size="compact-xs" variant="subtle" onClick={() => scrollToLine(start + count, "start")}>
-            Lines after {(start + count).toLocaleString("en")}
+          <Button size="compact-xs" variant="subtle" onClick={() => scrollToLine(rows.lineAt(start + count), "start")}>
+            Lines after {rows.lineAt(start + count).toLocaleString("en")}
           </Button>
         </div>
       )}

@@ -39,6 +39,7 @@ export const shortcutGroups: readonly ShortcutGroup[] = [
       { keys: "f", does: "Follow: jump to the end and stay there" },
       { keys: "w", does: "Wrap long lines" },
       { keys: "t", does: "Times: off, since the step's start, time of day" },
+      { keys: "o", does: "Fold all groups, or open them" },
       { keys: "Home", does: "In the log: go to its start" },
       { keys: "End", does: "In the log: go to its end, and follow a live log" },
       { keys: "[", does: "Previous entry of the timeline" },
