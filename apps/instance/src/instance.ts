@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { errorMessage } from "@airlock/job";
 import pino, { type Logger } from "pino";
+import { forgetLogins } from "./accounts/command-line-logins.ts";
 import { KnownNamespaces } from "./accounts/namespaces.ts";
 import { forgetAttempts } from "./accounts/sign-in-limits.ts";
 import { forgetUserSessions } from "./accounts/user-sessions.ts";
@@ -245,6 +246,7 @@ async function housekeep({ config, db, blobs, repositories, refusals, signal }: 
     () => forgetEndedSessions(db),
     () => forgetUserSessions(db),
     () => forgetAttempts(db),
+    () => forgetLogins(db),
     () => refusals.sweep(),
     () => forgetOldEntries(db, config.auditRetentionMs, signal),
     () => applyRetention(db, config.retention, signal),

@@ -267,6 +267,41 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await tab.context().close();
   });
 
+  it("confirms and refuses logins of command lines", async () => {
+    await open("/connect");
+    await text("No account");
+    const tab = await signIn("kay");
+    const begin = (host: string) =>
+      rest("POST", "/command-line-logins", { host }) as Promise<{ secret: string; code: string; page: string }>;
+    const login = await begin("laptop");
+    await open(`/${login.page}`, tab);
+    await text(login.code, tab);
+    expect(await tab.getByRole("textbox", { name: "Name of the token" }).inputValue()).toBe("airlock on laptop");
+    await tab.evaluate(axe.source);
+    const violations = await tab.evaluate(async () => {
+      const { axe: checker } = window as unknown as { axe: typeof axe };
+      const runOnly = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"];
+      return (await checker.run(document, { runOnly })).violations.map(({ id }) => id);
+    });
+    expect(violations).toEqual([]);
+    await press("Confirm", tab);
+    const confirmationCode = (await tab.getByTestId("confirmation-code").textContent()) ?? "";
+    const { secret } = login;
+    const { token } = (await rest("POST", "/command-line-logins/token", { secret, confirmationCode })) as {
+      token: string;
+    };
+    expect(token).toMatch(/^airlock_pat_/);
+    const other = await begin("attic");
+    await open("/connect", tab);
+    await tab.getByRole("textbox", { name: "Code" }).fill(other.code.replace("-", "").toLowerCase());
+    await press("Next", tab);
+    await press("Refuse", tab);
+    await tab.getByText(/^The login was refused/).waitFor();
+    await tab.reload();
+    await text("This login can't be confirmed", tab);
+    await tab.context().close();
+  });
+
   it("creates, rotates and revokes an executor token", async () => {
     await open("/executor-tokens");
     await text("No executor tokens yet");

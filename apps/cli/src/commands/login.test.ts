@@ -1,5 +1,6 @@
 import { chmod, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { PassThrough } from "node:stream";
 import { describeWithEngines, temporaryDirectory } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { runCommandLine } from "../run-command-line.ts";
@@ -61,6 +62,59 @@ describeWithEngines(["postgres"], "`airlock login` with an instance", () => {
     ]);
     expect(JSON.parse(await readFile(file, "utf8"))).toMatchObject({ current: null, instances: [{ name: host }] });
     expect((await airlock(["whoami"], options)).code).toBe(1);
+  });
+
+  it("stores the token that a person confirms in a browser, after the code of the page was typed", async () => {
+    await using home = await temporaryDirectory();
+    const call = (method: string, route: string, body?: object, headers?: Record<string, string>) =>
+      fetch(`${instance.url}/api/v1/${route}`, {
+        method,
+        headers: { "content-type": "application/json", "sec-fetch-site": "same-origin", ...headers },
+        body: JSON.stringify(body ?? {}),
+      });
+    const administrator = { authorization: `Bearer ${instance.env.AIRLOCK_TOKEN}` };
+    await call("POST", "users", { name: "ann" }, administrator);
+    const link = await call("POST", "users/ann/password-link", {}, administrator);
+    const { token } = (await link.json()) as { token: string };
+    const signedIn = await call("POST", "password", { token, password: "violet ladder seven kites" });
+    const cookie = signedIn.headers.getSetCookie().find((text) => text.startsWith("airlock_session=")) ?? "";
+
+    const stdin = new PassThrough();
+    const options = { env: { XDG_CONFIG_HOME: home.path }, cwd: home.path };
+    const context = testContext({ ...options, stdin, isTerminal: true });
+    const running = runCommandLine(["login", instance.url, "--name", "work"], context);
+    const shownLink = () => /open (http\S+\/connect\?code=(\S+))/.exec(context.printed.stderr);
+    await expect.poll(shownLink).not.toBeNull();
+    const [, page = "", code = ""] = shownLink() ?? [];
+    expect(page).toBe(`${instance.url}/connect?code=${code}`);
+    expect(context.printed.stderr).toContain(`confirm only if the page shows the code ${code}`);
+    stdin.write("nonsense\n");
+    await expect.poll(() => context.printed.stderr).toContain("must be a code of 8 letters and digits");
+    stdin.write("BCDF-GHJK\n");
+    await expect.poll(() => context.printed.stderr).toContain("Tries left: 4");
+    const body = { name: "laptop", scopes: ["read", "jobs"], expiresAt: null };
+    const confirmed = await call("POST", `account/command-line-logins/${code}`, body, {
+      cookie: cookie.split(";")[0] ?? "",
+    });
+    const { confirmationCode } = (await confirmed.json()) as { confirmationCode: string };
+    stdin.write(`${confirmationCode}\n`);
+    await running;
+    expect([context.exitCode ?? 0, context.printed.stdout]).toEqual([0, "logged in to work as ann\n"]);
+    const file = await readFile(path.join(home.path, "airlock", "credentials.json"), "utf8");
+    expect(JSON.parse(file)).toMatchObject({
+      current: "work",
+      instances: [{ name: "work", token: expect.stringMatching(/^airlock_pat_/) as string }],
+    });
+    expect(context.printed.stderr).not.toContain("airlock_pat_");
+    expect(JSON.parse((await airlock(["whoami", "--json"], options)).stdout)).toMatchObject({ user: { name: "ann" } });
+  });
+
+  it("logs nobody in without a code", async () => {
+    await using home = await temporaryDirectory();
+    const options = { env: { XDG_CONFIG_HOME: home.path }, cwd: home.path, isTerminal: true };
+    const { code, stderr } = await airlock(["login", instance.url], options);
+    expect([code, stderr]).toEqual([2, expect.stringContaining("no code was typed")]);
+    await expect(stat(path.join(home.path, "airlock"))).rejects.toMatchObject({ code: "ENOENT" });
   });
 
   it("stores nothing for a token that the instance refuses, and prints nothing of it", async () => {

@@ -5,32 +5,39 @@ import { Command } from "commander";
 import type { CommandContext } from "../context/command-context.ts";
 import { UsageError } from "../context/command-error.ts";
 import { requestExitCodesHelp } from "../context/exit-codes.ts";
+import { browserLogin } from "../instance/browser-login.ts";
 import { checkToken, parseInstanceUrl } from "../instance/connection-values.ts";
 import { currentInstance, readCredentials, writeCredentials } from "../instance/credentials.ts";
 import { InstanceClient } from "../instance/instance-client.ts";
 import { parseInstanceAddress } from "../options/instance-argument.ts";
 import { parseInstanceName } from "../options/name-arguments.ts";
+import { isInteractive } from "../terminal/confirm.ts";
 import { printJson } from "../terminal/print-json.ts";
 import { asTerminal, readHidden } from "../terminal/read-hidden.ts";
 
 interface Options {
   readonly name?: string;
+  readonly token?: boolean;
   readonly tokenStdin?: boolean;
   readonly json?: boolean;
 }
 
 export function loginCommand(context: CommandContext): Command {
   return new Command("login")
-    .description("Store an access token of an instance, which becomes the current one")
+    .description("Log in to an instance, which becomes the current one")
     .argument("[URL]", "the instance's address; default: the current instance's", parseInstanceAddress)
     .option("--name <NAME>", "short name of the instance; default: its host", parseInstanceName)
+    .option("--token", "ask for a token in the terminal, instead of opening the browser")
     .option("--token-stdin", "read the token from standard input instead of the terminal")
     .option("--json", "print JSON")
     .addHelpText(
       "after",
       `
-Create the token on the account page of the web UI. It is checked, and then stored in airlock/credentials.json in
-XDG_CONFIG_HOME or ~/.config. Only you can read this file. AIRLOCK_URL and AIRLOCK_TOKEN win over it.
+The page that opens asks you to confirm, and then shows a code to type here. It may be open on another machine, so this
+works over SSH. The administrator's token, and tokens of the account page, are given with --token or --token-stdin.
+
+The token is stored in airlock/credentials.json in XDG_CONFIG_HOME or ~/.config. Only you can read this file. AIRLOCK_URL
+and AIRLOCK_TOKEN win over it.
 
 Examples:
   airlock login https://airlock.example.com
@@ -57,7 +64,7 @@ async function login(context: CommandContext, address: URL | undefined, options:
       `warning: ${url.host} is not reached with https, so others on the network can read the token\n`,
     );
   }
-  const token = await readToken(context, url, options.tokenStdin ?? false);
+  const token = await chooseToken(context, url, options);
   const client = new InstanceClient({ url, token, source: "your input", instance: name });
   const session = await client.json(SessionView, "session");
   const others = credentials.instances.filter((stored) => stored.url !== url.href);
@@ -69,14 +76,21 @@ async function login(context: CommandContext, address: URL | undefined, options:
   context.stdout.write(`logged in to ${plainText(name)} ${who}\n`);
 }
 
-async function readToken(context: CommandContext, url: URL, fromStdin: boolean): Promise<string> {
-  const terminal = asTerminal(context.stdin);
-  if (!fromStdin && !terminal) {
-    throw new UsageError("no terminal to ask for the token", "Pass it on standard input with --token-stdin.");
+async function chooseToken(context: CommandContext, url: URL, options: Options): Promise<string> {
+  if (options.tokenStdin) return checkToken((await text(context.stdin)).trim(), "standard input");
+  if (options.token) {
+    const terminal = asTerminal(context.stdin);
+    if (!terminal) throw noTerminal();
+    context.stderr.write(`create a token at ${new URL("account", url).href}\n`);
+    return checkToken((await readHidden(terminal, context, "Token")).trim(), "your input");
   }
-  if (fromStdin || !terminal) return checkToken((await text(context.stdin)).trim(), "standard input");
-  context.stderr.write(`create a token at ${new URL("account", url).href}\n`);
-  return checkToken((await readHidden(terminal, context, "Token")).trim(), "your input");
+  if (!isInteractive(context)) throw noTerminal();
+  const { token } = await browserLogin(context, url);
+  return checkToken(token, `the answer of ${url.origin}`);
+}
+
+function noTerminal(): UsageError {
+  return new UsageError("no terminal to ask you", "Pass a token on standard input with --token-stdin.");
 }
 
 function isLoopback(host: string): boolean {

@@ -10,6 +10,7 @@ import { credentialsFile, currentInstance, findInstance, readCredentials } from 
 export interface Connection {
   /** Ends with a slash. */
   readonly url: URL;
+  /** Empty: requests are sent without one. */
   readonly token: string;
   /** Where the token comes from, for messages: an environment variable or a file. */
   readonly source: string;

@@ -46,7 +46,7 @@ export class InstanceClient {
         method: options.method ?? "GET",
         headers: {
           accept: "application/json",
-          authorization: `Bearer ${connection.token}`,
+          ...(connection.token === "" ? {} : { authorization: `Bearer ${connection.token}` }),
           ...(options.body === undefined ? {} : { "content-type": "application/json" }),
           ...options.headers,
         },

@@ -12,12 +12,13 @@ export interface TestContext extends CommandContext {
 }
 
 export function testContext(
-  options: { env?: NodeJS.ProcessEnv; cwd?: string; stdin?: string; isTerminal?: boolean } = {},
+  options: { env?: NodeJS.ProcessEnv; cwd?: string; stdin?: string | Readable; isTerminal?: boolean } = {},
 ): TestContext {
   const stdout = new Sink(options.isTerminal ?? false);
   const stderr = new Sink(options.isTerminal ?? false);
   const signals = new EventEmitter();
-  const stdin = Object.assign(Readable.from([Buffer.from(options.stdin ?? "")]), {
+  const input = options.stdin ?? "";
+  const stdin = Object.assign(typeof input === "string" ? Readable.from([Buffer.from(input)]) : input, {
     isTTY: options.isTerminal ?? false,
   });
   let exitCode: number | null = null;

@@ -55,6 +55,7 @@ export const permissions = {
   "account.list-tokens": signedIn,
   "account.create-token": signedIn,
   "account.delete-token": signedIn,
+  "account.confirm-login": signedIn,
 
   "job.submit": members,
   "job.list": viewers,

@@ -26,6 +26,7 @@ const scopeOfPermission = {
   "account.list-tokens": null,
   "account.create-token": null,
   "account.delete-token": null,
+  "account.confirm-login": null,
 
   "job.submit": "jobs",
   "job.list": "read",

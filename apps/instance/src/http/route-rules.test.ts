@@ -147,6 +147,7 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       .replace(":job", id)
       .replace(":id", /\/(?:account|executor-tokens|users)\//.test(template) ? "999999" : id)
       .replace(":artifactId", "1")
+      .replace(":code", "BCDF-GHJK")
       .replace(":file", "none")
       .replace(":user", "guest")
       .replace(":name", nameIn(template, method, walked));
@@ -330,6 +331,10 @@ const mayBeMissing: ReadonlySet<RuledRoute> = new Set<RuledRoute>([
   "GET /api/v1/sign-in/oidc",
   "GET /api/v1/sign-in/oidc/callback",
   "DELETE /api/v1/account/tokens/:id",
+  "POST /api/v1/command-line-logins/token",
+  "GET /api/v1/account/command-line-logins/:code",
+  "POST /api/v1/account/command-line-logins/:code",
+  "DELETE /api/v1/account/command-line-logins/:code",
   "DELETE /api/v1/organizations/:name/members/:user",
 ]);
 
@@ -347,6 +352,10 @@ function bodyOf(route: RuledRoute, { namespace }: Walked): object {
   switch (route) {
     case "POST /api/v1/jobs":
       return { namespace, steps: [{ image: "alpine", run: "true" }] };
+    case "POST /api/v1/command-line-logins/token":
+      return { secret: "none", confirmationCode: "BCDF-GHJK" };
+    case "POST /api/v1/account/command-line-logins/:code":
+      return { name: "laptop", scopes: ["read"], expiresAt: null };
     case "PUT /api/v1/secrets/:name":
       return { namespace, value: "secret" };
     case "PATCH /api/v1/organizations/:name":

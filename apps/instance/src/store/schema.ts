@@ -102,6 +102,24 @@ interface AccessTokensTable {
   last_address: string | null;
 }
 
+interface CommandLineLoginsTable {
+  id: Generated<number>;
+  secret_sha256: Buffer;
+  code: string;
+  host: string;
+  address: string;
+  network: string;
+  created_at: DefaultedTime;
+  expires_at: Date;
+  /** `null`: nobody confirmed. */
+  session_id: Generated<number | null>;
+  confirmation_sha256: Generated<Buffer | null>;
+  token_name: Generated<string | null>;
+  token_scopes: Generated<TokenScope[] | null>;
+  token_expires_at: Generated<Date | null>;
+  tries: Generated<number>;
+}
+
 interface ExecutorTokensTable {
   id: Generated<number>;
   token_sha256: Buffer;
@@ -399,6 +417,7 @@ export interface Schema {
   user_sessions: UserSessionsTable;
   password_links: PasswordLinksTable;
   access_tokens: AccessTokensTable;
+  command_line_logins: CommandLineLoginsTable;
   executor_tokens: ExecutorTokensTable;
   executor_token_uses: ExecutorTokenUsesTable;
   sign_in_attempts: SignInAttemptsTable;

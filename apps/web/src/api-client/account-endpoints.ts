@@ -1,6 +1,9 @@
 import {
   AccessTokenList,
   type ChangePasswordRequest,
+  CommandLineLoginView,
+  type ConfirmCommandLineLogin,
+  ConfirmedCommandLineLogin,
   type CreateAccessTokenRequest,
   CreatedAccessToken,
   IdentityList,
@@ -28,6 +31,15 @@ export const createOwnToken = (body: z.input<typeof CreateAccessTokenRequest>) =
   requestJson(CreatedAccessToken, restPath`/account/tokens`, { method: "POST", body });
 
 export const deleteOwnToken = (id: number) => requestNothing(restPath`/account/tokens/${id}`, { method: "DELETE" });
+
+export const getCommandLineLogin = (code: string, options?: Abortable) =>
+  requestJson(CommandLineLoginView, restPath`/account/command-line-logins/${code}`, options);
+
+export const confirmCommandLineLogin = (code: string, body: z.input<typeof ConfirmCommandLineLogin>) =>
+  requestJson(ConfirmedCommandLineLogin, restPath`/account/command-line-logins/${code}`, { method: "POST", body });
+
+export const refuseCommandLineLogin = (code: string) =>
+  requestNothing(restPath`/account/command-line-logins/${code}`, { method: "DELETE" });
 
 export const listIdentities = async (options?: Abortable) =>
   (await requestJson(IdentityList, restPath`/account/identities`, options)).identities;

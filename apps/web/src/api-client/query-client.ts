@@ -20,6 +20,7 @@ export const queryKeys = {
   session: ["session"],
   signInMethods: ["sign-in"],
   identities: ["account", "identities"],
+  commandLineLogin: (code: string) => ["account", "command-line-login", code],
   allJobs: ["jobs"],
   jobs: (search: string) => ["jobs", search],
   job: (id: number) => ["job", id],

@@ -54,6 +54,7 @@ export function createRouter() {
         { path: "users", lazy: async () => ({ Component: (await import("../pages/users-page.tsx")).UsersPage }) },
         { path: "users/:name", lazy: async () => ({ Component: (await import("../pages/user-page.tsx")).UserPage }) },
         { path: "account", lazy: async () => ({ Component: (await import("../pages/account-page.tsx")).AccountPage }) },
+        { path: "connect", lazy: async () => ({ Component: (await import("../pages/connect-page.tsx")).ConnectPage }) },
         { path: "audit", lazy: async () => ({ Component: (await import("../pages/audit-page.tsx")).AuditPage }) },
         {
           path: "executor-tokens",

@@ -21,6 +21,8 @@ export const auditActions = [
   "identity.unlinked",
   "access-token.created",
   "access-token.deleted",
+  "command-line.confirmed",
+  "command-line.refused",
   "executor-token.created",
   "executor-token.rotated",
   "executor-token.revoked",
@@ -58,6 +60,7 @@ export const auditCredentials = [
   "job-token",
   "password",
   "password-link",
+  "confirmation-code",
   "openid-connect",
   "none",
 ] as const;

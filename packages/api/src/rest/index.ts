@@ -1,6 +1,7 @@
 export * from "./accounts.ts";
 export * from "./artifacts.ts";
 export * from "./audit.ts";
+export * from "./command-line-logins.ts";
 export * from "./error.ts";
 export * from "./executor-tokens.ts";
 export * from "./executors.ts";

@@ -21,6 +21,14 @@ export const requestErrors = {
     status: 502,
     documentation: "The OpenID Connect provider is not reachable, or does not work with this instance.",
   },
+  "login-ended": {
+    status: 404,
+    documentation: "The login of a command line was finished or refused, took too long, or had too many wrong codes.",
+  },
+  "wrong-confirmation-code": {
+    status: 403,
+    documentation: "The code is not the one that the page showed to the person who confirmed the login.",
+  },
   "no-provider": { status: 404, documentation: "The instance has no OpenID Connect provider." },
   "identity-taken": { status: 409, documentation: "The account of the provider is linked to another user." },
   "local-accounts-off": { status: 403, documentation: "The instance does not accept passwords of its own." },

@@ -40,6 +40,11 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
     let artifact: number;
     let path: string;
     let executorToken: number;
+    let login = { code: "", secret: "", confirmationCode: "" };
+    const beginLogin = async () => {
+      const begun = await page("POST", "/command-line-logins", "", { host: "laptop" });
+      return { ...((await begun.json()) as typeof login), confirmationCode: "" };
+    };
     const name = "ledger";
 
     beforeAll(async () => {
@@ -70,6 +75,43 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
           return response;
         },
         entry: { action: "access-token.created", actor: "ann", via: "session", namespace: "ann" },
+      },
+      {
+        route: "POST /api/v1/account/command-line-logins/:code",
+        async send() {
+          login = await beginLogin();
+          const answer = await asAnn("POST", `/account/command-line-logins/${login.code}`, {
+            name: "laptop",
+            scopes: ["read"],
+            expiresAt: null,
+          });
+          login.confirmationCode = ((await answer.clone().json()) as typeof login).confirmationCode;
+          return answer;
+        },
+        entry: { action: "command-line.confirmed", actor: "ann", namespace: "ann" },
+      },
+      {
+        route: "POST /api/v1/command-line-logins/token",
+        send: () =>
+          page("POST", "/command-line-logins/token", "", {
+            secret: login.secret,
+            confirmationCode: login.confirmationCode,
+          }),
+        entry: { action: "access-token.created", actor: "ann", via: "confirmation-code", namespace: "ann" },
+      },
+      {
+        route: "DELETE /api/v1/account/command-line-logins/:code",
+        async send() {
+          const { code } = await beginLogin();
+          return asAnn("DELETE", `/account/command-line-logins/${code}`);
+        },
+        entry: { action: "command-line.refused", actor: "ann", namespace: "ann" },
+      },
+      {
+        // Nobody has proved anything yet.
+        route: "POST /api/v1/command-line-logins",
+        send: () => page("POST", "/command-line-logins", "", { host: "laptop" }),
+        entry: {},
       },
       {
         route: "POST /api/v1/organizations",

@@ -11,6 +11,7 @@ import { accountRoutes } from "./account-routes.ts";
 import { artifactRoutes } from "./artifact-routes.ts";
 import { auditRoutes } from "./audit-routes.ts";
 import { authenticatePerson } from "./authenticate-person.ts";
+import { commandLineLoginRoutes, confirmationRoutes } from "./command-line-login-routes.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
 import { executorTokenRoutes } from "./executor-token-routes.ts";
@@ -63,6 +64,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     sessionRoutes(withZod(scope), context);
     signInRoutes(withZod(scope), context);
     oidcRoutes(withZod(scope), context);
+    commandLineLoginRoutes(withZod(scope), context);
   });
   await app.register(async (scope) => {
     guard(scope, credentials);
@@ -70,6 +72,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     currentSessionRoute(typed, context);
     ownAccountRoutes(typed, context);
     tokenRoutes(typed, context);
+    confirmationRoutes(typed, context);
     jobRoutes(typed, context);
     artifactRoutes(typed, context);
     eventRoutes(typed, context);

@@ -19,6 +19,8 @@ export const actionWords: Readonly<Record<AuditAction, string>> = {
   "identity.unlinked": "unlinked an identity",
   "access-token.created": "created an access token",
   "access-token.deleted": "deleted an access token",
+  "command-line.confirmed": "confirmed the login of a command line",
+  "command-line.refused": "refused the login of a command line",
   "executor-token.created": "created an executor token",
   "executor-token.rotated": "rotated an executor token",
   "executor-token.revoked": "revoked an executor token",
@@ -54,6 +56,7 @@ export const credentialWords: Readonly<Record<AuditCredential, string>> = {
   "job-token": "with a job's token",
   password: "with a password",
   "password-link": "with a one-time link",
+  "confirmation-code": "with a confirmation code",
   "openid-connect": "with OpenID Connect",
   none: "without credentials",
 };
