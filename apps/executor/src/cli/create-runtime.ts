@@ -62,6 +62,7 @@ export function kubernetesOptions({ runtime }: Config): ClusterOptions {
     namespace,
     schedulingMs,
     pods,
+    seccomp: runtime.hardening.seccomp,
     images: runtime.images.policy,
     unenforcedLimits: runtime.unenforcedLimits,
   };

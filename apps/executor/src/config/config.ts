@@ -253,7 +253,7 @@ function split(
         certificatesDirectory: e.EXECUTOR_REGISTRY_CERTS_DIR,
       },
       hardening: isKubernetes
-        ? defaultHardening
+        ? { ...defaultHardening, seccomp: e.EXECUTOR_SANDBOX_SECCOMP }
         : {
             capabilities: e.EXECUTOR_SANDBOX_CAPABILITIES,
             noNewPrivileges: e.EXECUTOR_SANDBOX_NO_NEW_PRIVILEGES,

@@ -26,12 +26,14 @@ const onlyContainers = [
   "EXECUTOR_SANDBOX_ID_COUNT",
 ] as const;
 
+const usedInPods: ReadonlySet<string> = new Set(["EXECUTOR_SANDBOX_SECCOMP"]);
+
 /** Variables that the kubernetes runtime does not use, and what does the same there. */
 const notInPods: readonly (readonly [names: readonly string[], why: string])[] = [
   [onlyMachines, "has no effect without EXECUTOR_RUNTIME=microvm"],
   [onlyContainers, "has no effect in pods"],
   [
-    Object.keys(hardeningVariables).filter((name) => name !== "EXECUTOR_SANDBOX_ID_COUNT"),
+    Object.keys(hardeningVariables).filter((name) => !usedInPods.has(name) && name !== "EXECUTOR_SANDBOX_ID_COUNT"),
     "has no effect in pods: EXECUTOR_KUBERNETES_POD_SECURITY chooses their isolation",
   ],
   [

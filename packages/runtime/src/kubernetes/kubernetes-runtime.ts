@@ -19,6 +19,7 @@ import { refuseUnenforcedLimits, type UnenforcedLimits } from "../contract/unenf
 import { defaultImagePolicy, type ImagePolicy } from "../images/policy/image-policy.ts";
 import { processLimits } from "../isolation/process-limits.ts";
 import { GuestAgent } from "../microvm/guest/guest-agent.ts";
+import { guestStepFilter } from "../microvm/guest/seccomp/guest-step-filter.ts";
 import { putGuestFiles } from "../microvm/put-guest-files.ts";
 import { AgentSession } from "./agent-session.ts";
 import { podRefused, secretRefused, statusOf } from "./api-failure.ts";
@@ -47,6 +48,8 @@ export interface KubernetesRuntimeOptions {
   readonly schedulingMs?: number;
   /** Which images jobs may use. Default: all. */
   readonly images?: ImagePolicy;
+  /** Whether system calls of steps outside the allow-list fail. Default: true. */
+  readonly seccomp?: boolean;
   /** What happens to jobs whose limit of processes the cluster does not enforce. */
   readonly unenforcedLimits: UnenforcedLimits;
 }
@@ -68,6 +71,7 @@ class CreatedKubernetesRuntime implements Runtime {
   readonly #api: CoreV1Api;
   readonly #networks: NetworkingV1Api;
   readonly #watches = new Map<string, PodWatch>();
+  readonly #filter = guestStepFilter({ cpu: "x64", allowListed: true });
   readonly #policies = new Map<string, Promise<void>>();
 
   constructor(options: KubernetesRuntimeOptions) {
@@ -158,6 +162,7 @@ class CreatedKubernetesRuntime implements Runtime {
         slots,
         images: this.#options.images ?? defaultImagePolicy,
         processLimits: await processLimits(),
+        seccompFilter: this.#options.seccomp === false ? null : this.#filter,
         ended: ended.signal,
         release: async (hasStopped) => {
           stopped = hasStopped;

@@ -37,6 +37,8 @@ export interface KubernetesSandboxParts {
   readonly slots: StepSlots;
   readonly images: ImagePolicy;
   readonly processLimits: ProcessLimits;
+  /** What {@link GuestStep.seccompFilter} takes. */
+  readonly seccompFilter: Buffer | null;
   /** Aborted with the reason when the pod has ended. */
   readonly ended: AbortSignal;
   /**
@@ -213,7 +215,7 @@ export class KubernetesSandbox implements Sandbox {
   }
 
   #guestStep(step: SandboxStep, { index }: Slot): GuestStep {
-    const { plan, processLimits } = this.#parts;
+    const { plan, processLimits, seccompFilter } = this.#parts;
     const atMost = (resource: number, value: number) => ({ resource, soft: BigInt(value), hard: BigInt(value) });
     return {
       image: index,
@@ -236,7 +238,7 @@ export class KubernetesSandbox implements Sandbox {
       etc: {},
       directories: [],
       ports: (plan.services ?? []).map(({ port }) => port),
-      seccompFilter: null,
+      seccompFilter,
       limits: [
         atMost(rlimitCore, 0),
         atMost(rlimitOpenFiles, processLimits.maxOpenFiles),

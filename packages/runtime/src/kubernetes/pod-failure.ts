@@ -23,12 +23,7 @@ export function stepContainerFailure(status: V1ContainerStatus | undefined, imag
     case "RunContainerError":
     case "StartError":
     case "ContainerCannotRun":
-      return imageUnusable(
-        image,
-        "can't be started",
-        "Check the image's user, volumes and working directory.",
-        message,
-      );
+      return notStartable(image, message);
     default:
       return terminated ? runtimeFailed(`the step's container has ended: ${message || terminated.reason}`) : null;
   }
@@ -37,7 +32,15 @@ export function stepContainerFailure(status: V1ContainerStatus | undefined, imag
 /** Why a step's container can't start, as the kubelet reports it at once. `null`: it may still start. */
 export function containerEventFailure({ reason, message = "" }: CoreV1Event, image: string): Error | null {
   if (reason === "ErrImageNeverPull") return notOnNode(image);
-  return reason === "Failed" && message.startsWith("Failed to pull image") ? pullFailure(image, message) : null;
+  if (reason !== "Failed") return null;
+  if (message.startsWith("Failed to pull image")) return pullFailure(image, message);
+  // The kubelet also reports this way that it could not pull the image. An event with the reason came before.
+  const isPull = /^Error: (?:ErrImage|ImagePull)/.test(message);
+  return message.startsWith("Error: ") && !isPull ? notStartable(image, message.slice("Error: ".length)) : null;
+}
+
+function notStartable(image: string, message: string): Error {
+  return imageUnusable(image, "can't be started", "Check the image's user, volumes and working directory.", message);
 }
 
 function notOnNode(image: string): Error {

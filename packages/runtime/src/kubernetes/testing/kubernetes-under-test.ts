@@ -30,6 +30,7 @@ export interface RuntimeChanges {
   readonly pods?: Partial<PodOptions>;
   readonly schedulingMs?: number;
   readonly keepEndedMs?: number;
+  readonly seccomp?: boolean;
   readonly images?: ImagePolicy;
 }
 

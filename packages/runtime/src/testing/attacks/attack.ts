@@ -1,5 +1,5 @@
 import type { EgressPolicy } from "@airlock/job";
-import type { SandboxLimits, StepStatus } from "../../contract/index.ts";
+import type { Sandbox, SandboxLimits, StepStatus } from "../../contract/index.ts";
 import type { EgressOptions } from "../../egress/index.ts";
 import type { Hardening } from "../../isolation/hardening.ts";
 import type { HostileImageName } from "./hostile-images.ts";
@@ -42,6 +42,8 @@ export interface Attack {
   readonly expects?: string;
   /** The runtimes that the attack concerns. Default: every runtime. */
   readonly runtimes?: readonly RuntimeName[];
+  /** Why the attack is not carried out in a pod. */
+  readonly notInPods?: string;
   /** Timeout of the step in milliseconds, after which it is stopped. Default: 20,000. */
   readonly timeoutMs?: number;
   /** Whether a step that is ended by a limit (killed or timed out) counts as defended. */
@@ -53,7 +55,7 @@ interface HostProps extends AsyncDisposable {
   readonly env: Readonly<Record<string, string>>;
 }
 
-export type RuntimeName = "docker" | "oci" | "microvm";
+export type RuntimeName = "docker" | "oci" | "microvm" | "kubernetes";
 
 export interface AttackPlan {
   readonly limits?: Partial<SandboxLimits>;
@@ -77,15 +79,35 @@ export function notInGuests(weakened: Weakened, why: string): (runtime: RuntimeN
   return (runtime) => (runtime === "microvm" ? { cannotBeShown: why } : weakened);
 }
 
+/** Attacks that the profiles of container runtimes let through, so that only our own filter prevents them. */
+const heldByFilter: ReadonlySet<string> = new Set([
+  "asynchronous-contexts",
+  "socket-families",
+  "socket-pair-families",
+  "socket-protocols",
+  "socketcall",
+  "call-table-of-32-bits",
+]);
+
 /** The defences that {@link Attack.weakened} switches off on a runtime. */
-export function weakenedOn({ weakened }: Pick<Attack, "weakened">, runtime: RuntimeName): Weakened {
-  return typeof weakened === "function" ? weakened(runtime) : weakened;
+export function weakenedOn({ id, weakened }: Pick<Attack, "id" | "weakened">, runtime: RuntimeName): Weakened {
+  const own = typeof weakened === "function" ? weakened(runtime) : weakened;
+  if (runtime !== "kubernetes" || "cannotBeShown" in own || own.hardening === undefined) return own;
+  if (heldByFilter.has(id)) return { hardening: { seccomp: false } };
+  return { cannotBeShown: "the container runtime's own profile and the Pod Security Standard hold, too" };
+}
+
+/** Whether the attack is carried out on a runtime. */
+export function concerns({ runtimes, notInPods }: Attack, runtime: RuntimeName): boolean {
+  return (runtimes?.includes(runtime) ?? true) && (runtime !== "kubernetes" || notInPods === undefined);
 }
 
 /** What the host sees of the sandbox that was attacked. */
 export interface Scene {
   readonly runtime: RuntimeName;
-  readonly workspaceDir: string;
+  /** `null`: this machine does not have the workspace. */
+  readonly workspaceDir: string | null;
+  readonly sandbox: Sandbox;
   readonly output: string;
   /** How the step ended. An error if it was refused, stopped or timed out. */
   readonly status: StepStatus | Error;

@@ -26,6 +26,8 @@ function fillDisk(directory: string, { pauseSeconds }: { readonly pauseSeconds: 
   return `mkdir -p ${directory}; i=0; while [ $i -lt 40 ]; do dd if=/dev/zero of=${directory}/fill.$i bs=1M count=16 2>/dev/null || { echo HELD no space; exit 1; }; i=$((i+1)); sleep ${pauseSeconds}; done; echo BREACH 640 MiB\n`;
 }
 
+const diskOfPods = "the kubelet measures disks about once a minute; the runtime's own test fills one";
+
 /** Attempts to use more than the limits allow. */
 export const exhaustionAttacks: readonly Attack[] = [
   {
@@ -36,6 +38,7 @@ export const exhaustionAttacks: readonly Attack[] = [
 my $started = 0;
 for (1..300) { my $pid = fork; if (!defined $pid) { print "HELD after $started: $!\\n"; exit } if ($pid == 0) { sleep 30; exit } $started++; }
 print "BREACH $started processes\\n";`),
+    notInPods: "only the kubelets' podPidsLimit limits the processes of a pod",
     weakened: { plan: { limits: { pids: 1000 } } },
   },
   {
@@ -73,6 +76,7 @@ print "BREACH 384 MiB\\n";`),
     script: fillDisk("/data", { pauseSeconds: 0.2 }),
     endIsHeld: true,
     timeoutMs: 60_000,
+    notInPods: diskOfPods,
     weakened: { plan: { limits: {} }, script: fillDisk("/data", { pauseSeconds: 0 }) },
   },
   {
@@ -83,6 +87,7 @@ print "BREACH 384 MiB\\n";`),
     script: fillDisk("/fill", { pauseSeconds: 0.2 }),
     endIsHeld: true,
     timeoutMs: 60_000,
+    notInPods: diskOfPods,
     weakened: { plan: { limits: {} }, script: fillDisk("/fill", { pauseSeconds: 0 }) },
   },
   {

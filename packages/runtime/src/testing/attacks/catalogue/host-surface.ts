@@ -198,7 +198,7 @@ export const hostSurfaceAttacks: readonly Attack[] = [
     defence: "the sandbox has its own user namespace",
     script: "touch /data/mine && echo made\n",
     async inspect({ workspaceDir }) {
-      const { uid } = await stat(join(workspaceDir, "mine"));
+      const { uid } = await stat(join(workspaceDir ?? "", "mine"));
       return uid === 0 ? "the file belongs to root of the host" : null;
     },
     expects: "made",

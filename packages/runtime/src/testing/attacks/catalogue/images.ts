@@ -1,5 +1,5 @@
 import { access, readdir, readFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, dirname } from "node:path";
 import type { Attack, Weakened } from "../attack.ts";
 import { loaderOutput } from "../hostile-images.ts";
 
@@ -29,7 +29,11 @@ export const imageAttacks: readonly Attack[] = [
     image: "entrypoint",
     script: "sleep 2; ls /data; echo waited\n",
     expects: "waited",
-    inspect: async ({ workspaceDir }) => readFile(join(workspaceDir, "entrypoint"), "utf8").catch(() => null),
+    inspect: async ({ sandbox }) => {
+      const signal = AbortSignal.timeout(10_000);
+      const written = await sandbox.readFile("entrypoint", { maximumBytes: 1000, signal });
+      return written?.toString() ?? null;
+    },
     weakened: never,
   },
   {

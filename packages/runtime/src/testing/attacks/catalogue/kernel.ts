@@ -185,7 +185,7 @@ const calls: readonly (readonly [id: string, does: string, perl: string, weakene
 export const kernelAttacks: readonly Attack[] = calls.map(([id, does, perl, weakened]) => ({
   id,
   does,
-  defence: defenceOf(weakenedOn({ weakened }, "oci")),
+  defence: defenceOf(weakenedOn({ id, weakened }, "oci")),
   script: forbiddenCall(perl),
   weakened,
 }));

@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { setTimeout } from "node:timers/promises";
 import { describeWithEngines, type EngineName } from "@airlock/test-kit";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Runtime, SandboxPlan, StepStatus } from "../../../contract/index.ts";
@@ -8,14 +7,23 @@ import type { Zones } from "../../../egress/testing/agent-messages.ts";
 import { instanceIpv4, nameServer, publicIpv4, startTestNetwork } from "../../../egress/testing/test-network.ts";
 import type { Hardening } from "../../../isolation/hardening.ts";
 import { hostPlace } from "../../host-place.ts";
-import { type Attack, type AttackPlan, type RuntimeName, type Scene, type Weakened, weakenedOn } from "../attack.ts";
+import {
+  type Attack,
+  type AttackPlan,
+  concerns,
+  type RuntimeName,
+  type Scene,
+  type Weakened,
+  weakenedOn,
+} from "../attack.ts";
 import { attacks } from "../catalogue/index.ts";
 import type { HostileImageName } from "../hostile-images.ts";
 import { startNeighbour } from "../neighbour.ts";
+import { judge, watchHost } from "./judge-attack.ts";
 
 /** The runtime under attack. It is created separately for each weakened configuration. */
 export interface AttackTarget {
-  readonly name: RuntimeName;
+  readonly name: Exclude<RuntimeName, "kubernetes">;
   readonly engines: readonly EngineName[];
   /** How many times longer than in a container a step may take, e.g. because it is emulated. Default: 1. */
   readonly timeFactor?: number;
@@ -132,6 +140,7 @@ export function describeAttacks(target: AttackTarget): void {
       }
       const scene: Scene = {
         runtime: target.name,
+        sandbox,
         workspaceDir: hostPlace(prepared.workspacesDir, { owner, id }).workspaceDir,
         output: Buffer.concat(printed).toString("latin1"),
         status,
@@ -140,7 +149,7 @@ export function describeAttacks(target: AttackTarget): void {
       return { verdict: seen ? ({ kind: "breach", what: seen } as const) : await judge(attack, scene) };
     }
 
-    for (const attack of attacks.filter(({ runtimes: only }) => only?.includes(target.name) ?? true)) {
+    for (const attack of attacks.filter((each) => concerns(each, target.name))) {
       const weakened = weakenedOn(attack, target.name);
       const timeout = 3 * timeoutOf(attack);
       describe(attack.id, () => {
@@ -168,40 +177,3 @@ export function describeAttacks(target: AttackTarget): void {
 }
 
 type Weaknesses = Pick<Exclude<Weakened, { readonly cannotBeShown: string }>, "hardening" | "egress">;
-
-type Verdict =
-  | { readonly kind: "held"; readonly how: string }
-  | { readonly kind: "breach"; readonly what: string }
-  | { readonly kind: "not tried"; readonly output: string; readonly status: StepStatus | Error };
-
-/** Calls `watch` ten times per second until something is wrong or the step has ended. */
-function watchHost({ watch }: Attack): AsyncDisposable & { readonly end: () => Promise<string | null> } {
-  const ended = new AbortController();
-  const seen = (async () => {
-    while (watch && !ended.signal.aborted) {
-      const wrong = await watch();
-      if (wrong) return wrong;
-      await setTimeout(100);
-    }
-    return null;
-  })();
-  const end = () => {
-    ended.abort();
-    return seen;
-  };
-  return { end, [Symbol.asyncDispose]: async () => void (await end()) };
-}
-
-async function judge(attack: Attack, scene: Scene): Promise<Verdict> {
-  const { status } = scene;
-  const breach = /^BREACH.*$/m.exec(scene.output)?.[0] ?? (await attack.inspect?.(scene));
-  if (breach) return { kind: "breach", what: breach };
-  const held = /^HELD.*$/m.exec(scene.output)?.[0];
-  if (held) return { kind: "held", how: held };
-  if (attack.expects && scene.output.includes(attack.expects))
-    return { kind: "held", how: "nothing is seen from the host" };
-  if (attack.endIsHeld && (status instanceof Error || status.kind === "killed")) {
-    return { kind: "held", how: status instanceof Error ? status.message : status.signal };
-  }
-  return { kind: "not tried", output: scene.output.slice(0, 2000), status };
-}
