@@ -9,6 +9,7 @@ const packages: readonly PackageRules[] = [
   { source: "packages/async/src", mayImport: [] },
   { source: "packages/job/src", mayImport: [] },
   { source: "packages/api/src", mayImport: ["job"] },
+  { source: "packages/batch-spec/src", mayImport: ["job"] },
   { source: "packages/git/src", mayImport: [] },
   { source: "packages/process/src", mayImport: ["async", "job"] },
   { source: "packages/proxy/src", mayImport: ["job"] },
@@ -24,7 +25,7 @@ const packages: readonly PackageRules[] = [
   { source: "apps/web/src", mayImport: ["job", "api", "terminal-text"] },
   { source: "bench/src", mayImport: ["job", "api", "runtime", "test-kit"] },
   { source: "chaos/src", mayImport: ["job", "api", "test-kit"] },
-  { source: "scripts", mayImport: ["job", "runtime", "test-kit"] },
+  { source: "scripts", mayImport: ["batch-spec", "job", "runtime", "test-kit"] },
 ];
 
 const problems: string[] = [];

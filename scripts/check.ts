@@ -8,6 +8,7 @@ const checks = [
   { name: "generated documents", args: ["scripts/executor-configuration.ts", "--check"] },
   { name: "values of charts", args: ["scripts/helm-values.ts", "--check"] },
   { name: "routes and roles", args: ["scripts/route-table.ts", "--check"] },
+  { name: "schema of batch specs", args: ["scripts/batch-spec-schema.ts", "--check"] },
   { name: "error codes", args: ["scripts/error-codes.ts", "--check"] },
   { name: "promises and their proofs", args: ["scripts/proofs.ts", "--check"] },
   { name: "dead code", args: [tool("knip/bin/knip.js"), "--no-progress"] },
