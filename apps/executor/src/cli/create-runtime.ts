@@ -56,11 +56,12 @@ export async function createRuntime(
 }
 
 export function kubernetesOptions({ runtime }: Config): ClusterOptions {
-  const { kubeconfig, namespace, schedulingMs, pods } = runtime.kubernetes;
+  const { kubeconfig, namespace, schedulingMs, startingMs, pods } = runtime.kubernetes;
   return {
     ...(kubeconfig === null ? {} : { kubeconfig }),
     namespace,
     schedulingMs,
+    startingMs,
     pods,
     seccomp: runtime.hardening.seccomp,
     images: runtime.images.policy,

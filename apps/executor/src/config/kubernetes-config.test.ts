@@ -35,6 +35,7 @@ describe("the variables of the kubernetes runtime", () => {
 
   it("default to pods without privileges that ask the registry for each image", () => {
     expect(parse().runtime.kubernetes).toMatchObject({ kubeconfig: null, namespace: "default", schedulingMs: 120_000 });
+    expect(parse({ EXECUTOR_KUBERNETES_START_TIMEOUT: "90s" }).runtime.kubernetes.startingMs).toBe(90_000);
     expect(podsOf()).toMatchObject({
       user: { kind: "restricted", uid: 1000, gid: 1000 },
       fsGroup: 1000,

@@ -73,6 +73,7 @@ export function kubernetesOptions(e: Variables, given: Given): KubernetesOptions
     kubeconfig: e.EXECUTOR_KUBERNETES_CONFIG_PATH ?? null,
     namespace: e.EXECUTOR_KUBERNETES_NAMESPACE,
     schedulingMs: e.EXECUTOR_KUBERNETES_SCHEDULING_TIMEOUT,
+    startingMs: e.EXECUTOR_KUBERNETES_START_TIMEOUT,
     pods: podOptions(e, given),
   };
 }

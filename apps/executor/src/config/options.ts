@@ -183,6 +183,8 @@ export interface KubernetesOptions {
   readonly namespace: string;
   /** How long a pod may wait for a node. */
   readonly schedulingMs: number;
+  /** How long a pod's agent may take to start on its node. */
+  readonly startingMs: number;
   readonly pods: PodOptions;
 }
 

@@ -67,6 +67,16 @@ export class AgentSession extends Duplex {
     void this.#keepConnected();
   }
 
+  /** When the agent's last bytes came, as `performance.now()`. */
+  get heardAt(): number {
+    return this.#reachedAt;
+  }
+
+  /** Makes an agent that can be reached answer. */
+  ask(): void {
+    this.#acknowledge();
+  }
+
   override _read(): void {
     if (this.#received - this.#told >= acknowledgeBytes) this.#acknowledge();
   }

@@ -1,9 +1,13 @@
 import { type AirlockError, errorMessage } from "@airlock/job";
 import { imageInvalid, runtimeFailed } from "../contract/errors.ts";
 
-/** HTTP status of an error of the API client. */
+/** HTTP status of an error of the API client, or of a WebSocket that the API server refused. */
 export function statusOf(error: unknown): number | undefined {
-  return error instanceof Error && "code" in error && typeof error.code === "number" ? error.code : undefined;
+  if (typeof error !== "object" || error === null) return undefined;
+  if ("code" in error && typeof error.code === "number") return error.code;
+  const text = "message" in error && typeof error.message === "string" ? error.message : "";
+  const [, status] = /^Unexpected server response: (\d{3})$/.exec(text) ?? [];
+  return status === undefined ? undefined : Number(status);
 }
 
 /** What the API server says about a refused request, without the client's headers. */
@@ -25,6 +29,20 @@ export function podRefused(error: unknown): AirlockError {
 /** Why the API server refused the Secret with a job's registry credentials. */
 export function secretRefused(error: unknown): AirlockError {
   return refused("the Secret with the job's registry credentials", error);
+}
+
+/** Why the API server refused the NetworkPolicy of jobs. */
+export function policyRefused(error: unknown): AirlockError {
+  return refused("the NetworkPolicy of the job's pod", error);
+}
+
+/** The API server does not let the executor reach the agent of a pod. */
+export function connectionRefused(): AirlockError {
+  return runtimeFailed(
+    "the executor may not open a connection to the job's pod: it lacks the rights for pods/exec",
+    undefined,
+    "Run `executor validate`, which names the missing rules.",
+  );
 }
 
 /** Why the API server refused a step's container. Only a malformed name of an image is the job's fault. */

@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import { startDeadline } from "@airlock/async";
 import { AirlockError } from "@airlock/job";
 import { CoreV1Api, type KubeConfig, NetworkingV1Api, type V1Pod } from "@kubernetes/client-node";
 import { abandonable } from "../contract/abandonable.ts";
@@ -21,12 +22,14 @@ import { processLimits } from "../isolation/process-limits.ts";
 import { GuestAgent } from "../microvm/guest/guest-agent.ts";
 import { guestStepFilter } from "../microvm/guest/seccomp/guest-step-filter.ts";
 import { putGuestFiles } from "../microvm/put-guest-files.ts";
+import { agentNotStarted } from "./agent-not-started.ts";
 import { AgentSession } from "./agent-session.ts";
-import { podRefused, secretRefused, statusOf } from "./api-failure.ts";
+import { connectionRefused, podRefused, policyRefused, secretRefused, statusOf } from "./api-failure.ts";
 import { type CallOptions, callApi } from "./call-api.ts";
 import { clusterVersion } from "./cluster-version.ts";
 import { connectAgent } from "./connect-agent.ts";
 import { KubernetesSandbox } from "./kubernetes-sandbox.ts";
+import { nodeLost } from "./lost-node.ts";
 import { podFailure } from "./pod-failure.ts";
 import { labelOf, ownerLabel, podName, sandboxAnnotation } from "./pod-names.ts";
 import type { PodOptions } from "./pod-options.ts";
@@ -46,6 +49,10 @@ export interface KubernetesRuntimeOptions {
   readonly keepEndedMs?: number;
   /** How long a pod may wait for a node. Default: 2 minutes. */
   readonly schedulingMs?: number;
+  /** How long a pod's agent may take to start on its node. Default: 2 minutes. */
+  readonly startingMs?: number;
+  /** How long an agent may be silent while its node is not ready. Default: 1 minute. */
+  readonly lostNodeMs?: number;
   /** Which images jobs may use. Default: all. */
   readonly images?: ImagePolicy;
   /** Whether system calls of steps outside the allow-list fail. Default: true. */
@@ -56,7 +63,11 @@ export interface KubernetesRuntimeOptions {
 
 const limitsProblem =
   "Kubernetes has no limit for the processes of one pod. Set podPidsLimit of the kubelets, and EXECUTOR_UNENFORCED_LIMITS=none.";
-const startMs = 120_000;
+const defaultSchedulingMs = 120_000;
+const defaultStartingMs = 120_000;
+const defaultLostNodeMs = 60_000;
+/** How long the kubelet may take to end a pod. */
+const deletionMs = 60_000;
 const keptEndedMs = 3_600_000;
 const silentMs = 600_000;
 
@@ -120,8 +131,9 @@ class CreatedKubernetesRuntime implements Runtime {
       const watch = this.#watchOf(plan.owner);
       const name = podName(plan);
       const pod = await this.#createPod(plan, watch, signal);
-      let stopped = false;
-      undo.defer(() => this.#delete(name, watch, { force: stopped }));
+      // Before the first step there is nothing to wait for. A kubelet that pulls an image confirms no deletion.
+      let withoutKubelet = true;
+      undo.defer(() => this.#delete(name, watch, { force: withoutKubelet }));
       await this.#putPullSecret(pod, plan, signal);
       const ended = new AbortController();
       void watch
@@ -132,20 +144,36 @@ class CreatedKubernetesRuntime implements Runtime {
         );
       undo.defer(() => ended.abort(runtimeFailed("the sandbox is disposed")));
       await scheduled(watch, name, {
-        timeoutMs: this.#options.schedulingMs ?? startMs,
+        timeoutMs: this.#options.schedulingMs ?? defaultSchedulingMs,
         signal: AbortSignal.any([signal, ended.signal]),
         onWait: plan.onWait,
       });
-      const starting = AbortSignal.any([signal, ended.signal, AbortSignal.timeout(startMs)]);
-      await watch.until(name, (pod) => (pod?.status?.phase === "Running" ? true : undefined), starting);
+      let latest: V1Pod | null = null;
+      const { startingMs = defaultStartingMs, lostNodeMs = defaultLostNodeMs } = this.#options;
+      const refused = new AbortController();
+      const either = AbortSignal.any([signal, ended.signal, refused.signal]);
+      using deadline = startDeadline(startingMs, () => agentNotStarted(latest, startingMs), either);
+      const starting = deadline.signal;
+      const isRunning = (pod: V1Pod | null) => {
+        latest = pod;
+        return pod?.status?.phase === "Running" ? true : undefined;
+      };
+      await watch.until(name, isRunning, starting);
       // The agent is in the same network as the steps, which start only after this proof.
       const proven = proveClosedNetwork(config, { namespace, pod: name }, this.#calls(starting));
-      proven.catch(() => {});
+      proven.catch((error) => refused.abort(statusOf(error) === 403 ? connectionRefused() : error));
       const session = new AgentSession({
         connect: (events) => connectAgent(config, { namespace, pod: name }, events),
         giveUpMs: pods.abandonSeconds * 1000,
       });
       undo.defer(() => void session.destroy());
+      void nodeLost(watch, name, session, { patienceMs: lostNodeMs, signal: ended.signal }).then(
+        (reason) => {
+          withoutKubelet = true;
+          ended.abort(reason);
+        },
+        () => {},
+      );
       // A pod that has ended never answers again.
       ended.signal.addEventListener("abort", () => session.destroy(ended.signal.reason), { once: true });
       const greeting = { signal: starting, seed: randomBytes(32), time: new Date(), stallMs: silentMs };
@@ -156,6 +184,7 @@ class CreatedKubernetesRuntime implements Runtime {
       await proven;
       const slots = new StepSlots({ config, api: this.#api, namespace, pod: name, watch, agent, options: pods });
       const owned = undo.move();
+      withoutKubelet = false;
       return new KubernetesSandbox({
         plan,
         agent,
@@ -165,7 +194,7 @@ class CreatedKubernetesRuntime implements Runtime {
         seccompFilter: this.#options.seccomp === false ? null : this.#filter,
         ended: ended.signal,
         release: async (hasStopped) => {
-          stopped = hasStopped;
+          withoutKubelet ||= hasStopped;
           await owned.disposeAsync();
         },
       });
@@ -310,22 +339,37 @@ class CreatedKubernetesRuntime implements Runtime {
       const options = this.#calls(new AbortController().signal);
       await callApi(() => this.#networks.createNamespacedNetworkPolicy({ namespace, body }), options);
     } catch (error) {
-      if (statusOf(error) !== 409) throw error;
+      if (statusOf(error) !== 409) throw policyRefused(error);
     }
   }
 
   /**
    * Deletes a pod, and waits until the kubelet has ended its processes.
-   * @param options.force Don't wait, because the agent has ended all processes of steps.
+   * @param options.force Don't wait for the kubelet, because the agent has ended all processes, or the node is lost.
    */
   async #delete(name: string, watch: PodWatch, { force = false } = {}): Promise<void> {
+    if (!(await this.#requestDeletion(name, force ? 0 : 1))) return;
+    const gone = (pod: V1Pod | null) => (pod === null ? true : undefined);
+    const patience = AbortSignal.timeout(deletionMs);
+    try {
+      await watch.until(name, gone, patience);
+    } catch (error) {
+      if (!patience.aborted) throw error;
+      // The kubelet of a lost node confirms nothing. If it comes back, it ends pods that the API server does not have.
+      await this.#requestDeletion(name, 0);
+      await watch.until(name, gone, AbortSignal.timeout(deletionMs));
+    }
+  }
+
+  /** Returns whether there is such a pod. */
+  async #requestDeletion(name: string, gracePeriodSeconds: number): Promise<boolean> {
     const { namespace } = this.#options;
     try {
-      await this.#api.deleteNamespacedPod({ name, namespace, gracePeriodSeconds: force ? 0 : 1 });
+      await this.#api.deleteNamespacedPod({ name, namespace, gracePeriodSeconds });
+      return true;
     } catch (error) {
-      if (statusOf(error) === 404) return;
+      if (statusOf(error) === 404) return false;
       throw error;
     }
-    await watch.until(name, (pod) => (pod === null ? true : undefined), AbortSignal.timeout(60_000));
   }
 }

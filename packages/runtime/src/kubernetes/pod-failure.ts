@@ -1,5 +1,5 @@
 import { AirlockError } from "@airlock/job";
-import type { CoreV1Event, V1ContainerStatus, V1Pod } from "@kubernetes/client-node";
+import type { CoreV1Event, V1ContainerStatus, V1Pod, V1PodCondition } from "@kubernetes/client-node";
 import { imageInvalid, imageUnavailable, imageUnusable, refusedByPolicy, runtimeFailed } from "../contract/errors.ts";
 
 /** What registries answer about an image that does not exist, or that these credentials may not read. */
@@ -67,12 +67,15 @@ function diskFull(message: string): Error {
 
 /** Why a pod has ended or can't run. `null`: it may still run. */
 export function podFailure(pod: V1Pod | null): Error | null {
-  if (!pod) return runtimeFailed("the job's pod was deleted");
+  if (!pod) return deleted(pod);
   const { phase, reason, message } = pod.status ?? {};
   if (phase === "Failed" || phase === "Succeeded") {
     if (reason === "Evicted" && fullDisk.test(message ?? "")) return diskFull(message ?? "");
+    if (!reason && pod.metadata?.deletionTimestamp) return deleted(pod);
     return runtimeFailed(`the job's pod has ended${reason ? ` (${reason})` : ""}${message ? `: ${message}` : ""}`);
   }
+  // The pod of a lost node stays in this state.
+  if (pod.metadata?.deletionTimestamp) return deleted(pod);
   const agent = pod.status?.containerStatuses?.[0]?.state?.waiting;
   const isFatal =
     agent?.reason !== undefined &&
@@ -85,4 +88,13 @@ export function podFailure(pod: V1Pod | null): Error | null {
     );
   }
   return null;
+}
+
+/** Drains, preemption and lost nodes delete pods, and say so in a condition. */
+function deleted(pod: V1Pod | null): Error {
+  const isDisruption = (each: V1PodCondition) => each.type === "DisruptionTarget" && each.status === "True";
+  const disruption = pod?.status?.conditions?.find(isDisruption);
+  if (!disruption) return runtimeFailed("the job's pod was deleted");
+  const { reason = "", message = "" } = disruption;
+  return runtimeFailed(`the cluster evicted the job's pod (${reason}): ${message}`);
 }

@@ -67,6 +67,14 @@ export const kubernetesVariables = {
       description:
         "How long a pod may wait for a node, for example until the cluster has added one. The job's log tells at once why it waits. Then another executor retries the job.",
     }),
+  EXECUTOR_KUBERNETES_START_TIMEOUT: z
+    .string()
+    .default("2m")
+    .pipe(DurationMs.refine((ms) => ms > 0, "must be longer than 0"))
+    .meta({
+      description:
+        "How long a pod's agent may take to start on its node, which may have to pull the agent's image first. Then another executor retries the job.",
+    }),
   EXECUTOR_KUBERNETES_NODE_NAME: objectName("node-1").optional().meta({
     description: "The only node that runs pods. They wait while it is full.",
     values: "a name",

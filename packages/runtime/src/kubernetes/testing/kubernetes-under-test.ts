@@ -27,7 +27,11 @@ const buildMs = 120_000;
 export interface RuntimeChanges {
   /** Address of the API server, if it is not the cluster's own. */
   readonly server?: string;
+  /** Token of a service account, instead of the administrator's credentials. */
+  readonly token?: string;
   readonly pods?: Partial<PodOptions>;
+  readonly startingMs?: number;
+  readonly lostNodeMs?: number;
   readonly schedulingMs?: number;
   readonly keepEndedMs?: number;
   readonly seccomp?: boolean;
@@ -72,10 +76,11 @@ export async function openTestNamespace(
     name,
     run,
     load,
-    createRuntime: ({ server, pods = {}, ...others } = {}) => {
+    createRuntime: ({ server, token, pods = {}, ...others } = {}) => {
       const config = new KubeConfig();
       config.loadFromFile(cluster.kubeconfigPath);
       if (server !== undefined) config.clusters = config.clusters.map((each) => ({ ...each, server }));
+      if (token !== undefined) config.users = config.users.map(({ name: user }) => ({ name: user, token }));
       // The node has less than the suite's sandboxes ask for together.
       const requests = { cpus: 0, memoryBytes: 0 };
       return createKubernetesRuntime({
