@@ -76,13 +76,10 @@ describeWithEngines(["microvm"], "the choice of a monitor", () => {
 
   it("names every reason if none boots a guest", async () => {
     const settings = { ...emulation(), monitor: "auto", accelerator: "auto", firecrackerPath, jailerPath } as const;
-    const qemuPath = await program(
-      "qemu",
-      'test "$1" = --version && echo version 9 && exit; echo broken here >&2; exit 1',
-    );
+    const qemuPath = await program("qemu", 'test "$1" = --version && echo QEMU emulator version 9 && exit; exit 1');
     await expect(open({ ...settings, qemuPath })).rejects.toMatchObject({
       message: expect.stringMatching(
-        /Firecracker is not used: .* QEMU with KVM is not used: .* QEMU without KVM is not used: .*broken here/,
+        /Firecracker is not used: .* QEMU with KVM is not used: .* QEMU without KVM is not used: .*not an ELF program/,
       ),
       hint: expect.stringContaining("EXECUTOR_VM_MONITOR"),
     });
@@ -96,16 +93,22 @@ describeWithEngines(["microvm"], "the choice of a monitor", () => {
     await expect(open({ ...settings, jailerPath: other })).rejects.toThrow("reports 1.18.0");
   });
 
-  it("names the setting of a program that is not there, whatever else would work", async () => {
+  it("names the setting of a program that is not there or is another one, whatever else would work", async () => {
     for (const [name, variable] of [
       ["firecrackerPath", "EXECUTOR_FIRECRACKER"],
       ["jailerPath", "EXECUTOR_JAILER"],
+      ["qemuPath", "EXECUTOR_QEMU"],
     ] as const) {
       const settings = { ...emulation(), monitor: "auto", accelerator: "auto", firecrackerPath, jailerPath } as const;
-      await expect(open({ ...settings, [name]: "/nonexistent/program" })).rejects.toMatchObject({
-        code: "monitor-missing",
-        hint: `Correct the path in ${variable}.`,
-      });
+      // QEMU is tried last, and only if nothing before it works.
+      const before = name === "qemuPath" ? { monitor: "qemu" as const } : {};
+      for (const path of ["/nonexistent/program", "/bin/true"]) {
+        await expect(open({ ...settings, ...before, [name]: path })).rejects.toMatchObject({
+          code: "monitor-missing",
+          message: expect.stringContaining(`${variable} does not name `),
+          hint: `Correct the path in ${variable}.`,
+        });
+      }
     }
   });
 

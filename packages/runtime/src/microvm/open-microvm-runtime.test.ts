@@ -121,7 +121,7 @@ describeWithEngines(["microvm"], "opening the microvm runtime", () => {
 
   it("names the setting of a QEMU that is not there", async () => {
     await expect(open({ monitor: { ...emulation(), qemuPath: "/nonexistent/qemu" } })).rejects.toMatchObject({
-      message: "QEMU can't be run at /nonexistent/qemu",
+      message: "EXECUTOR_QEMU does not name QEMU: /nonexistent/qemu can't be run",
       hint: "Correct the path in EXECUTOR_QEMU.",
     });
   });

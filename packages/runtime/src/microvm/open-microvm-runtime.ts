@@ -57,6 +57,10 @@ const installHint = "Run as root: executor install microvm";
 const otherPrograms = [
   ["setpriv", "util-linux"],
   ["unshare", "util-linux"],
+  ["mount", "mount"],
+  ["umount", "mount"],
+  ["pivot_root", "util-linux"],
+  ["ldd", "libc-bin"],
   ["mke2fs", "e2fsprogs"],
 ] as const;
 const emulationNote =

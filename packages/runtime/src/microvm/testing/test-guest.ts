@@ -47,16 +47,19 @@ export function emulation(): MonitorSettings {
 export async function testQemuMonitor({
   owner,
   program,
+  processor,
 }: {
   readonly owner: string;
-  /** A program that starts QEMU. Default: QEMU itself. */
+  /** A stand-in for QEMU. Default: QEMU itself. */
   readonly program?: string;
+  readonly processor?: string;
 }): Promise<QemuMonitor> {
   const { qemuPath } = engines().microvm ?? fail();
   const cgroupHost = await findCgroupHost();
   return await openQemuMonitor({
     program: program ?? qemuPath,
     accelerator: "tcg",
+    ...(processor === undefined ? {} : { processor }),
     kvmGroup: null,
     owner,
     ids: defaultIds,

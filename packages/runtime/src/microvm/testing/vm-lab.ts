@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, mkdtemp, readdir, rm, symlink, truncate } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -12,15 +12,6 @@ import { testGuest, testQemuMonitor } from "./test-guest.ts";
 
 const run = promisify(execFile);
 const mebibyte = 2 ** 20;
-
-const withoutRandomInstructions = `#!/bin/sh
-for argument; do
-  shift
-  [ "$argument" = max ] && argument=max,rdrand=off,rdseed=off
-  set -- "$@" "$argument"
-done
-exec qemu-system-x86_64 "$@"
-`;
 
 /** A place for the machines of one test file: a monitor, image disks with busybox, and machines' directories. */
 export class VmLab implements AsyncDisposable {
@@ -43,9 +34,8 @@ export class VmLab implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), "vm-"));
     // Users of machines run programs in it.
     await chmod(directory, 0o711);
-    const program = join(directory, "qemu");
-    await writeFile(program, withoutRandomInstructions, { mode: 0o755 });
-    const monitor = await testQemuMonitor({ owner, ...(hasRandomInstructions ? {} : { program }) });
+    const processor = hasRandomInstructions ? "max" : "max,rdrand=off,rdseed=off";
+    const monitor = await testQemuMonitor({ owner, processor });
     return new VmLab({ monitor, owner, directory, guest: await testGuest() });
   }
 

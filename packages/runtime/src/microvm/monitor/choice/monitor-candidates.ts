@@ -1,6 +1,5 @@
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
 import { AirlockError } from "@airlock/job";
+import { outputOf, systemEnvironment } from "@airlock/process";
 import { runtimeFailed } from "../../../contract/errors.ts";
 import type { Bandwidth } from "../../../egress/index.ts";
 import type { CgroupHost } from "../../../host/cgroups/cgroup-host.ts";
@@ -52,8 +51,8 @@ async function openFirecracker(
 ): Promise<VmMonitor> {
   const hint =
     "Install Firecracker and its jailer from the same release, or set EXECUTOR_FIRECRACKER and EXECUTOR_JAILER.";
-  const program = await findProgram("firecracker", firecrackerPath, "EXECUTOR_FIRECRACKER", hint);
-  const jailer = await findProgram("jailer", jailerPath, "EXECUTOR_JAILER", hint);
+  const program = await findProgram(programs.firecracker, firecrackerPath, hint);
+  const jailer = await findProgram(programs.jailer, jailerPath, hint);
   const lockFile = idsLockFile;
   return await openFirecrackerMonitor({ program, jailer, owner, ids, lockFile, cgroupHost, bandwidth });
 }
@@ -63,34 +62,63 @@ async function openQemu(
   { owner, ids, cgroupHost }: MonitorHost,
   accelerator: "kvm" | "tcg",
 ): Promise<VmMonitor> {
-  const program = await findProgram("qemu-system-x86_64", qemuPath, "EXECUTOR_QEMU", installHint);
+  const program = await findProgram(programs.qemu, qemuPath, installHint);
   const access = accelerator === "kvm" ? await findKvmAccess() : { group: null };
   if ("problem" in access) throw runtimeFailed(access.problem);
   const { group: kvmGroup } = access;
   return await openQemuMonitor({ program, accelerator, kvmGroup, owner, ids, lockFile: idsLockFile, cgroupHost });
 }
 
-async function findProgram(
-  name: string,
-  configured: string | undefined,
-  variable: string,
-  hint: string,
-): Promise<string> {
+interface Program {
+  readonly file: string;
+  readonly name: string;
+  readonly variable: string;
+  /** What `--version` prints. */
+  readonly version: RegExp;
+}
+
+const programs = {
+  firecracker: {
+    file: "firecracker",
+    name: "Firecracker",
+    variable: "EXECUTOR_FIRECRACKER",
+    version: /^Firecracker v\d/m,
+  },
+  jailer: { file: "jailer", name: "the jailer", variable: "EXECUTOR_JAILER", version: /^Jailer v\d/m },
+  qemu: {
+    file: "qemu-system-x86_64",
+    name: "QEMU",
+    variable: "EXECUTOR_QEMU",
+    version: /^QEMU emulator version \d/m,
+  },
+} as const satisfies Record<string, Program>;
+const versionMs = 10_000;
+const maxShown = 100;
+
+async function findProgram(program: Program, configured: string | undefined, hint: string): Promise<string> {
   if (configured === undefined) {
-    const found = await findOnSystemPath([name]);
+    const found = await findOnSystemPath([program.file]);
     if (found !== undefined) return found;
-    throw runtimeFailed(`${name} is not installed in one of the system's directories for programs`, undefined, hint);
+    throw runtimeFailed(
+      `${program.file} is not installed in one of the system's directories for programs`,
+      undefined,
+      hint,
+    );
   }
-  try {
-    await access(configured, constants.X_OK);
-  } catch (cause) {
-    const message = `${name === "qemu-system-x86_64" ? "QEMU" : name} can't be run at ${configured}`;
-    throw new AirlockError(message, {
+  const wrong = (problem: string, cause?: unknown) =>
+    new AirlockError(`${program.variable} does not name ${program.name}: ${problem}`, {
       code: "monitor-missing",
       reason: "runtime",
-      hint: `Correct the path in ${variable}.`,
+      hint: `Correct the path in ${program.variable}.`,
       cause,
     });
+  let printed: string;
+  try {
+    printed = await outputOf([configured, "--version"], { env: systemEnvironment, timeoutMs: versionMs });
+  } catch (cause) {
+    throw wrong(`${configured} can't be run`, cause);
   }
-  return configured;
+  if (program.version.test(printed)) return configured;
+  const [line = ""] = printed.slice(0, maxShown).split("\n");
+  throw wrong(`${configured} --version prints ${JSON.stringify(line)}`);
 }

@@ -11,6 +11,8 @@ export interface OpenQemuOptions {
   /** Absolute path of `qemu-system-x86_64`. */
   readonly program: string;
   readonly accelerator: QemuAccelerator;
+  /** As in `QemuMonitorOptions`. */
+  readonly processor?: string;
   /** Group that may open `/dev/kvm`. `null`: everyone may, or KVM is not used. */
   readonly kvmGroup: number | null;
   /** The executor whose machines the monitor runs. */
@@ -28,13 +30,14 @@ export interface OpenQemuOptions {
  * @throws {AirlockError} reason `runtime` when this platform lacks the system calls for that.
  */
 export async function openQemuMonitor(options: OpenQemuOptions): Promise<QemuMonitor> {
-  const { program, accelerator, kvmGroup, owner, ids, lockFile, cgroupHost } = options;
+  const { program, accelerator, processor, kvmGroup, owner, ids, lockFile, cgroupHost } = options;
   const calls = await loadSystemCalls();
   if ("problem" in calls) throw runtimeFailed(`virtual machines can't have users of their own: ${calls.problem}`);
   const networks = await loadNetworkCalls();
   return new QemuMonitor({
     program,
     accelerator,
+    ...(processor === undefined ? {} : { processor }),
     kvmGroup,
     ids: new IdRanges({ ids, size: 1, lockFile, calls }),
     networks: "problem" in networks ? null : networks,

@@ -5,26 +5,17 @@ import type { VmPlan } from "../vm-monitor.ts";
 export type QemuAccelerator = "tcg" | "kvm";
 
 /** Descriptors that QEMU inherits. The first three are the usual ones. */
-const descriptors = {
-  control: 3,
-  console: 4,
-  agent: 5,
-  snapshot: 6,
-  tap: 7,
-  directory: 8,
-  kernel: 9,
-  initrd: 10,
-} as const;
-const firstDisk = 11;
+const descriptors = { control: 3, console: 4, agent: 5, snapshot: 6, tap: 7 } as const;
+const firstDisk = 8;
 
-/**
- * Path by which QEMU opens an inherited descriptor again. Its user need not have access to the directories above the
- * file.
- */
-const inherited = (descriptor: number): string => `/proc/self/fd/${descriptor}`;
+/** Where QEMU sees the machine's files. It sees none of the host's other files. */
+export const shownPaths = { directory: "/machine", kernel: "/kernel", initrd: "/initrd" } as const;
 
 /** Path of a file in the machine's directory, for QEMU. */
-export const inDirectory = (name: string): string => `${inherited(descriptors.directory)}/${name}`;
+export const inDirectory = (name: string): string => `${shownPaths.directory}/${name}`;
+
+/** Name by which QEMU opens the descriptor of a disk, which it has no path for. */
+const diskFile = (index: number): string => `/dev/fdset/${firstDisk + index}`;
 
 /** Name of the sparse file that an empty slot shows, in the machine's directory. */
 export const emptySlotName = "empty";
@@ -40,6 +31,8 @@ const translationMegabytes = 64;
 
 export interface QemuCommandOptions {
   readonly accelerator: QemuAccelerator;
+  /** Model of an emulated processor. */
+  readonly processor: string;
   /** Frequency of the host's TSC, which a guest under TCG reads. */
   readonly tscKhz: number;
   /** Whether the machine's state comes from the descriptor `snapshot`. */
@@ -51,15 +44,17 @@ const diskFaults = { werror: "stop", rerror: "stop" };
 
 /** Arguments of QEMU for a machine. */
 export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly string[] {
-  const { accelerator, isCopy } = options;
+  const { accelerator, processor, isCopy } = options;
   // The guest finds the device on the last bus first. It names disks and the agent's port by this order.
   const bus = (index: number) => `virtio-mmio-bus.${lastBus - index}`;
   const device = (properties: object) => ["-device", JSON.stringify(properties)];
   const socket = (id: string, descriptor: number) => ["-chardev", `socket,id=${id},fd=${descriptor}`];
   const disks = vm.disks.flatMap((disk, index) => {
     const readOnly = disk?.readOnly ?? true;
-    const path = disk ? inherited(firstDisk + index) : inDirectory(emptySlotName);
+    const path = disk ? diskFile(index) : inDirectory(emptySlotName);
+    const descriptor = firstDisk + index;
     return [
+      ...(disk ? ["-add-fd", `fd=${descriptor},set=${descriptor}`] : []),
       ...["-blockdev", JSON.stringify(fileNode(fileName(index, 0), path, readOnly))],
       ...["-blockdev", JSON.stringify(diskNode(index, fileName(index, 0), readOnly))],
       ...device({ driver: "virtio-blk-device", drive: diskName(index), bus: bus(3 + index), ...diskFaults }),
@@ -78,11 +73,11 @@ export function qemuArguments(vm: VmPlan, options: QemuCommandOptions): readonly
     // The smallest machine that QEMU has: no PCI, no graphics, no disk controllers.
     ...["-machine", "microvm,acpi=on,usb=off,dump-guest-core=off"],
     ...["-accel", accelerator === "tcg" ? `tcg,tb-size=${translationMegabytes}` : "kvm"],
-    ...["-cpu", accelerator === "tcg" ? "max" : "host"],
+    ...["-cpu", accelerator === "tcg" ? processor : "host"],
     ...["-smp", String(vm.cpus)],
     ...["-m", `size=${Math.floor(vm.memoryBytes / 2 ** 20)}M`],
-    ...["-kernel", inherited(descriptors.kernel)],
-    ...["-initrd", inherited(descriptors.initrd)],
+    ...["-kernel", shownPaths.kernel],
+    ...["-initrd", shownPaths.initrd],
     ...["-append", kernelArguments(options)],
     // A guest that restarts or panics has ended.
     "-no-reboot",

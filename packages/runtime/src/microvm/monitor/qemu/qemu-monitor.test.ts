@@ -1,6 +1,6 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -56,6 +56,11 @@ describeWithEngines(["microvm"], "machines of QEMU", () => {
       expect(status).toMatch(/^CapEff:\t0+$/m);
       expect(status).toMatch(/^NoNewPrivs:\t1$/m);
       expect(status).toMatch(/^Seccomp:\t2$/m);
+      // It is the only process of its namespace, and sees no file of the host but those it needs.
+      expect(status).toMatch(/^NSpid:\t\d+\t1$/m);
+      expect(await readdir(`/proc/${await pidOf(plan)}/root`)).toEqual(expect.arrayContaining(["kernel", "usr"]));
+      expect(await readdir(`/proc/${await pidOf(plan)}/root/usr`)).toEqual(["bin", "lib", "share"]);
+      expect(await readdir(`/proc/${await pidOf(plan)}/root/proc`)).toEqual([]);
       // A guest can make QEMU crash. Nothing of its memory may be left on the host then.
       const limits = await readFile(`/proc/${await pidOf(plan)}/limits`, "utf8");
       expect(limits).toMatch(/^Max core file size +0 +0 /m);
@@ -94,7 +99,7 @@ describeWithEngines(["microvm"], "machines of QEMU", () => {
     const pid = await pidOf(plan);
     executor.kill("SIGKILL");
     await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow("ESRCH"), { timeout: 10_000 });
-    await rm(join(plan.dir, "empty"));
+    for (const name of await readdir(plan.dir)) await rm(join(plan.dir, name), { recursive: true });
   }, 60_000);
 
   it("reach the network of their namespace through a tap", async () => {

@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync } from "node:fs";
-import { chmod, chown, type FileHandle, open, rm, truncate, writeFile } from "node:fs/promises";
+import { chmod, chown, type FileHandle, mkdir, open, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { onAbort, pause, startDeadline } from "@airlock/async";
 import { outputOf, systemEnvironment } from "@airlock/process";
@@ -12,6 +12,7 @@ import type { IdRanges } from "../../../host/id-ranges.ts";
 import type { NetworkCalls } from "../../../host/network-calls.ts";
 import { checkVmPlan } from "../check-vm-plan.ts";
 import { type RunningVm, slotBytes, type VmMonitor, type VmPlan, type VmSnapshot } from "../vm-monitor.ts";
+import type { ShownFile } from "./confine-qemu.ts";
 import {
   emptySlotName,
   findTscKhz,
@@ -19,9 +20,17 @@ import {
   monitorBytes,
   type QemuAccelerator,
   qemuArguments,
+  shownPaths,
 } from "./qemu-command.ts";
+import { findQemuFiles, type QemuFiles } from "./qemu-files.ts";
 import { QemuProcess } from "./qemu-process.ts";
-import { configurationOf, readManifest, snapshotUnusable, stateFile } from "./qemu-snapshot.ts";
+import {
+  configurationOf,
+  readManifest,
+  type SnapshotConfiguration,
+  snapshotUnusable,
+  stateFile,
+} from "./qemu-snapshot.ts";
 import { QemuVm } from "./qemu-vm.ts";
 import { QmpClient } from "./qmp-client.ts";
 
@@ -29,6 +38,8 @@ export interface QemuMonitorOptions {
   /** Absolute path of `qemu-system-x86_64`. */
   readonly program: string;
   readonly accelerator: QemuAccelerator;
+  /** Model of an emulated processor. Default: all that QEMU can emulate. */
+  readonly processor?: string;
   /** Group that may open `/dev/kvm`. `null`: everyone may, or KVM is not used. */
   readonly kvmGroup: number | null;
   /** Where each machine's user comes from. `null`: this process is not root, and the machines share its user. */
@@ -41,6 +52,8 @@ export interface QemuMonitorOptions {
 
 /** Threads of QEMU: one per processor, and its pool for disks. */
 const monitorThreads = 96;
+/** Name of the directory on which QEMU's root is mounted, in the machine's directory. */
+const rootName = "root";
 const pollMs = 2;
 const versionMs = 10_000;
 const statusSchema = z.object({ status: z.string() });
@@ -51,6 +64,8 @@ export class QemuMonitor implements VmMonitor {
   readonly name = "qemu";
   readonly accelerator: QemuAccelerator;
   readonly #options: QemuMonitorOptions;
+  /** By the version of QEMU. */
+  readonly #files = new Map<string, Promise<QemuFiles>>();
 
   constructor(options: QemuMonitorOptions) {
     this.#options = options;
@@ -91,9 +106,11 @@ export class QemuMonitor implements VmMonitor {
     const { signal } = deadline;
     await using resources = new AsyncDisposableStack();
     const { accelerator } = this.#options;
-    const configuration = await configurationOf(plan, { monitor: await this.version({ signal }), accelerator });
+    const version = await this.version({ signal });
+    const configuration = await configurationOf(plan, { monitor: version, accelerator });
     const manifest = snapshot && (await readManifest(snapshot.dir, configuration));
-    const process = await this.#startProcess(plan, snapshot, resources);
+    const files = await this.#filesOf(version);
+    const process = await this.#startProcess(plan, { snapshot, files, configuration, resources });
     const control = new QmpClient(process.control, (name, data) => endAtDiskFault(process, name, data));
     resources.defer(async () => {
       process.kill();
@@ -120,14 +137,28 @@ export class QemuMonitor implements VmMonitor {
     return new QemuVm({ plan, process, control, configuration, resources: resources.move() });
   }
 
-  async #startProcess(plan: VmPlan, snapshot: VmSnapshot | null, resources: AsyncDisposableStack) {
-    const { program, accelerator, kvmGroup, ids, cgroups } = this.#options;
+  async #filesOf(version: string): Promise<QemuFiles> {
+    const found = this.#files.get(version) ?? findQemuFiles(this.program);
+    this.#files.set(version, found);
+    try {
+      return await found;
+    } catch (error) {
+      this.#files.delete(version);
+      throw error;
+    }
+  }
+
+  async #startProcess(plan: VmPlan, { snapshot, files, configuration, resources }: StartParts): Promise<QemuProcess> {
+    const { accelerator, processor = "max", kvmGroup, ids, cgroups } = this.#options;
     const held = ids && resources.use(ids.take());
     const id = held?.range.base ?? null;
     const emptySlot = join(plan.dir, emptySlotName);
     resources.defer(() => rm(emptySlot, { force: true }));
     await writeFile(emptySlot, "", { mode: 0o644, flag: "wx" });
     await truncate(emptySlot, slotBytes);
+    const root = join(plan.dir, rootName);
+    resources.defer(() => rm(root, { recursive: true, force: true }));
+    await mkdir(root);
     if (id !== null) {
       await chown(plan.dir, id, id);
       await chmod(plan.dir, 0o700);
@@ -137,26 +168,53 @@ export class QemuMonitor implements VmMonitor {
     const cgroup = await cgroups?.host.create(cgroups.owner, plan.id, limits);
     if (cgroup) resources.defer(() => endCgroup(cgroup));
     const tscKhz = await findTscKhz();
-    const options = { accelerator, tscKhz, isCopy: snapshot !== null };
-    using files = openFiles(plan);
+    const options = { accelerator, processor, tscKhz, isCopy: snapshot !== null };
+    using disks = openDisks(plan);
     await using state = snapshot && (await openState(snapshot));
     using tap = openTap(plan.network, this.#options.networks);
-    return await QemuProcess.start([program, ...qemuArguments(plan, options)], {
-      confinement: { id, group: kvmGroup, joinFiles: cgroup?.joinFiles ?? [] },
+    return await QemuProcess.start([files.program, ...qemuArguments(plan, options)], {
+      confinement: {
+        id,
+        group: kvmGroup,
+        joinFiles: cgroup?.joinFiles ?? [],
+        files,
+        root,
+        shown: shownOf(plan, accelerator),
+        maxFileBytes: Math.max(0, ...configuration.disks.map(({ readOnly, bytes }) => (readOnly ? 0 : bytes))),
+      },
       snapshot: state ? state.fd : null,
       tap: tap.descriptor,
-      files: files.descriptors,
+      disks: disks.descriptors,
     });
   }
 }
 
-/** Opens what QEMU's user can't reach by its path. */
-function openFiles({ dir, guest, disks }: VmPlan): { readonly descriptors: readonly (number | null)[] } & Disposable {
+interface StartParts {
+  readonly snapshot: VmSnapshot | null;
+  readonly files: QemuFiles;
+  readonly configuration: SnapshotConfiguration;
+  readonly resources: AsyncDisposableStack;
+}
+
+/** What QEMU sees of its machine. Files that are linked into the directory later are seen, too. */
+function shownOf({ dir, guest }: VmPlan, accelerator: QemuAccelerator): readonly ShownFile[] {
+  return [
+    { source: dir, path: shownPaths.directory, kind: "directory" },
+    { source: guest.kernel, path: shownPaths.kernel, kind: "file" },
+    { source: guest.initrd, path: shownPaths.initrd, kind: "file" },
+    ...(accelerator === "kvm" ? [{ source: "/dev/kvm", path: "/dev/kvm", kind: "device" } as const] : []),
+  ];
+}
+
+/** Opens the disks, whose paths QEMU does not see. */
+function openDisks({ disks }: VmPlan): { readonly descriptors: readonly (number | null)[] } & Disposable {
   using opened = new DisposableStack();
-  // Without waiting: a path may name a pipe.
-  const openIt = (path: string) => opened.adopt(openSync(path, constants.O_RDONLY | constants.O_NONBLOCK), closeSync);
-  const fixed = [dir, guest.kernel, guest.initrd].map(openIt);
-  const descriptors = [...fixed, ...disks.map((disk) => disk && openIt(disk.path))];
+  const descriptors = disks.map((disk) => {
+    if (disk === null) return null;
+    const access = disk.readOnly ? constants.O_RDONLY : constants.O_RDWR;
+    // Without waiting: a path may name a pipe.
+    return opened.adopt(openSync(disk.path, access | constants.O_NONBLOCK), closeSync);
+  });
   const kept = opened.move();
   return { descriptors, [Symbol.dispose]: () => kept.dispose() };
 }

@@ -6,31 +6,15 @@ import { runtimeFailed } from "../../../contract/errors.ts";
 import { killProcess } from "../../../host/cgroups/cgroup.ts";
 import { ConsoleTail } from "../console-tail.ts";
 import type { VmEnd } from "../vm-monitor.ts";
-
-interface Confinement {
-  /** The user and group id of this machine alone. `null`: the executor's own user, which is not root. */
-  readonly id: number | null;
-  /** A further group of the process. `null`: none. */
-  readonly group: number | null;
-  /** Files to join the machine's cgroup. */
-  readonly joinFiles: readonly string[];
-}
+import { type Confinement, confinedCommand } from "./confine-qemu.ts";
 
 interface QemuStart {
   readonly confinement: Confinement;
   readonly snapshot: number | null;
   readonly tap: number | null;
-  /** Descriptors of the machine's directory, kernel, initrd and disks, in this order. `null`: an empty slot. */
-  readonly files: readonly (number | null)[];
+  /** Descriptors of the machine's disks. `null`: an empty slot. */
+  readonly disks: readonly (number | null)[];
 }
-
-/** Joins the cgroup and becomes the rest of its arguments. A crash must not write a guest's secrets to the host's disk. */
-const join = `
-ulimit -c 0
-count=$1; shift
-while [ "$count" -gt 0 ]; do echo 0 >"$1" || exit 125; shift; count=$((count - 1)); done
-exec "$@"
-`;
 
 /** The part of QEMU's own messages that an error quotes. */
 const maxWords = 2000;
@@ -87,15 +71,15 @@ export class QemuProcess {
    */
   static async start(
     command: readonly string[],
-    { confinement, snapshot, tap, files }: QemuStart,
+    { confinement, snapshot, tap, disks }: QemuStart,
   ): Promise<QemuProcess> {
-    const [program = "", ...args] = confined(command, confinement);
+    const [program = "", ...args] = confinedCommand(command, confinement);
     const pipes = ["ignore", "ignore", "pipe", "pipe", "pipe", "pipe"] as const;
     const child = spawn(program, args, {
       cwd: "/",
       env: systemEnvironment,
       detached: true,
-      stdio: [...pipes, ...[snapshot, tap, ...files].map((descriptor) => descriptor ?? "ignore")],
+      stdio: [...pipes, ...[snapshot, tap, ...disks].map((descriptor) => descriptor ?? "ignore")],
     });
     try {
       await once(child, "spawn");
@@ -127,15 +111,4 @@ export class QemuProcess {
 function causeOf(signal: NodeJS.Signals): string {
   if (signal !== "SIGKILL") return `QEMU crashed (${signal})`;
   return "QEMU was killed (SIGKILL) by another program, or because its host lacked memory";
-}
-
-function confined(command: readonly string[], { id, group, joinFiles }: Confinement): readonly string[] {
-  const joined = ["/bin/sh", "-c", join, "sh", String(joinFiles.length), ...joinFiles];
-  const unprivileged = ["setpriv", "--no-new-privs", "--pdeathsig", "KILL"];
-  if (id === null) return [...joined, ...unprivileged, "--", ...command];
-  const groups = group === null ? ["--clear-groups"] : ["--groups", String(group)];
-  const owner = ["--reuid", String(id), "--regid", String(id), ...groups];
-  const capabilities = ["--inh-caps=-all", "--ambient-caps=-all", "--bounding-set=-all"];
-  const isolated = [...joined, "unshare", "--net", "--ipc", "--"];
-  return [...isolated, ...unprivileged, ...owner, ...capabilities, "--", ...command];
 }
