@@ -1,3 +1,4 @@
+import type { StepUsage } from "@airlock/api";
 import { describeWithEngines } from "@airlock/test-kit";
 import axe from "axe-core";
 import type { Page } from "playwright-core";
@@ -31,6 +32,7 @@ describeWithEngines(["chromium"], "the page of a job", () => {
       await job.print(entry, `output of step ${number}\n`);
       await job.close(entry, number === 55 ? 1 : 0);
     }
+    await job.use({ ...usageOfStep({ memoryBytes: [100, 999, 3], durationMs: 2500 }), step: 54 });
     await job.fail("Step step-55 exited with code 1.", 1);
     return job;
   }
@@ -210,6 +212,39 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await page.context().close();
   });
 
+  it("shows what a step used, and that it came close to the memory limit, while it runs", async () => {
+    const job = await web.startJob();
+    const entry = await job.open("step.oci.test");
+    await job.use(usageOfStep({ memoryBytes: [100, 500], durationMs: 2000 }));
+    const page = await web.open({ viewport: phone });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    const panel = page.getByRole("region", { name: "Usage of test" });
+    await panel.getByRole("img", { name: "Memory: at most 500 B of 1000 B" }).waitFor();
+    await panel.getByText("Disk not measured").waitFor();
+    await job.use(usageOfStep({ memoryBytes: [100, 500, 999], cpuMs: [500, 900, 2000], durationMs: 3000 }));
+    // The page asks again while the step runs.
+    await panel.getByRole("img", { name: "Memory: at most 999 B of 1000 B: close to the limit" }).waitFor();
+    await panel.getByRole("img", { name: "CPU: 1.13 of 2 cores on average, at most 2" }).waitFor();
+    await job.close(entry, 137, 3000);
+    const second = await job.open("teardown.fs");
+    await job.close(second, 0);
+    await job.fail("killed: out of memory", 137);
+    await timeline(page).getByText("Teardown").click();
+    await timeline(page).getByRole("link", { name: /fs/ }).click();
+    await panel.waitFor({ state: "detached" });
+    await page.context().close();
+  });
+
+  it("says of a step whose executor measured nothing that nothing was measured", async () => {
+    const job = await web.startJob();
+    await job.close(await job.open("step.oci.test"), 0, 60_000);
+    await job.complete();
+    const page = await web.open({ viewport: phone });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await page.getByText("The executor did not measure what this step used.").waitFor();
+    await page.context().close();
+  });
+
   it("shows the times of lines as the reader chose, and remembers the choice", async () => {
     const job = await web.startJob();
     const entry = await job.open("step.oci.test");
@@ -278,6 +313,17 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await page.context().close();
   });
 });
+
+function usageOfStep(change: Partial<StepUsage>): StepUsage {
+  const count = change.memoryBytes?.length ?? 0;
+  const flat = Array.from({ length: count }, () => 0);
+  return {
+    ...{ step: 0, startedAt: new Date().toISOString(), intervalMs: 1000, durationMs: 1000 * count },
+    limits: { cpus: 2, memoryBytes: 1000, diskBytes: null },
+    ...{ cpuMs: flat, memoryBytes: flat, diskBytes: null, receivedBytes: flat, sentBytes: flat },
+    ...change,
+  };
+}
 
 async function expectInView(target: ReturnType<Page["locator"]>): Promise<void> {
   const ratio = () =>

@@ -9,6 +9,7 @@ import {
   JobPayload,
   type MarkCompleteRequest,
   type MarkErrorRequest,
+  type StepUsage,
   sharedSecretScheme,
   type UpdateLogEntryRequest,
 } from "@airlock/api";
@@ -252,6 +253,10 @@ export class InstanceClient {
 
   async updateLogEntry(job: DequeuedJob, entryId: number, entry: LogEntryFields, signal: AbortSignal): Promise<void> {
     await this.#jobRequest(job, "updateExecutionLogEntry", { ...entry, entryId }, signal);
+  }
+
+  async reportUsage(job: DequeuedJob, usage: StepUsage, signal: AbortSignal): Promise<void> {
+    await this.#jobRequest(job, "usage", { ...attemptOf(job), usage }, signal);
   }
 
   /** @throws {InstanceError} status 409 when the attempt has lapsed, 413 when the artifact is too large. */

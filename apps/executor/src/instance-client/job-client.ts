@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import type { ArtifactKind } from "@airlock/api";
+import type { ArtifactKind, StepUsage } from "@airlock/api";
 import type { SendUpload } from "../uploads/upload-proxy.ts";
 import type { DequeuedJob } from "./dequeued-job.ts";
 import type { InstanceClient, LogEntryFields } from "./instance-client.ts";
@@ -44,6 +44,10 @@ export class JobClient {
 
   async updateLogEntry(entryId: number, entry: LogEntryFields, signal: AbortSignal): Promise<void> {
     await this.#client.updateLogEntry(this.#job, entryId, entry, signal);
+  }
+
+  async reportUsage(usage: StepUsage, signal: AbortSignal): Promise<void> {
+    await this.#client.reportUsage(this.#job, usage, signal);
   }
 
   /** @throws {InstanceError} status 409 when the attempt has lapsed, 413 when the artifact is too large. */

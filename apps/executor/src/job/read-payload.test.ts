@@ -25,6 +25,7 @@ describe("the payload", () => {
       registryAuth: {},
       redactions: {},
       results: null,
+      reportsUsage: false,
       logDelivery: "whole-entries",
       upload: false,
       services: [],

@@ -28,6 +28,8 @@ export interface JobInput {
   readonly redactions: Readonly<Record<string, string>>;
   /** `null`: the instance accepts no results. */
   readonly results: WantedResults | null;
+  /** Whether the instance takes reports of what steps use. */
+  readonly reportsUsage: boolean;
   /** `chunks`: the instance accepts output in pieces. `whole-entries`: every update resends an entry. */
   readonly logDelivery: "chunks" | "whole-entries";
   /** Whether the steps get a connection for uploads of code indexes. */
@@ -89,6 +91,7 @@ export function readPayload(payload: JobPayload): JobInput {
     registryAuth,
     redactions: readRedactions(payload, registryAuth),
     results: readResults(payload),
+    reportsUsage: airlock?.capabilities.includes("usage") ?? false,
     logDelivery: takesChunks(airlock?.capabilities ?? []) ? "chunks" : "whole-entries",
     upload: airlock?.upload ?? false,
     services: airlock?.services ?? [],

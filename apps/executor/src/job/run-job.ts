@@ -1,4 +1,5 @@
 import { randomBytes } from "node:crypto";
+import type { StepUsage } from "@airlock/api";
 import { pause } from "@airlock/async";
 import { errorMessage, formatDuration } from "@airlock/job";
 import type { EgressDenial, Runtime, Sandbox } from "@airlock/runtime";
@@ -12,6 +13,7 @@ import { type JobLog, redactText } from "../logs/job-log.ts";
 import type { SecretMatcher } from "../logs/secret-matcher.ts";
 import { keepResults } from "../results/keep-results.ts";
 import { UploadProxy, uploadPort } from "../uploads/upload-proxy.ts";
+import { UsageMonitor } from "../usage/usage-monitor.ts";
 import type { Git } from "../workspace/checkout/git.ts";
 import type { Checkout, JobDirectories, JobDirectory } from "../workspace/job-directory.ts";
 import { noCertificates, stepCertificates } from "../workspace/scripts/step-certificates.ts";
@@ -126,6 +128,7 @@ async function runInSandbox(context: RunContext): Promise<JobOutcome> {
   sandboxes.push(sandbox);
   let outcome: JobOutcome;
   try {
+    await using usage = context.input.reportsUsage ? usageMonitor(sandbox, context) : null;
     await runStartup(sandbox, log, signal);
     outcome = await runSteps({
       sandbox,
@@ -137,6 +140,7 @@ async function runInSandbox(context: RunContext): Promise<JobOutcome> {
       certificates,
       stepsMaySkip: context.input.stepsMaySkip,
       egressNotes,
+      usage,
       signal,
     });
   } catch (error) {
@@ -144,6 +148,11 @@ async function runInSandbox(context: RunContext): Promise<JobOutcome> {
   }
   // Stop everything before reading the workspace, so that a leftover process can't change the results.
   return (await hasStopped(sandbox, context.logger)) ? await withResults(outcome, sandbox, checkout, context) : outcome;
+}
+
+function usageMonitor(sandbox: Sandbox, { plan, instance, logger }: RunContext): UsageMonitor {
+  const send = (usage: StepUsage, signal: AbortSignal) => instance.reportUsage(usage, signal);
+  return new UsageMonitor({ sandbox, limits: plan.limits, send, logger });
 }
 
 /** Logs where a job gets less than it asks for. */

@@ -2,6 +2,7 @@ import { AirlockError, assertNever, errorMessage, formatBytes } from "@airlock/j
 import type { Sandbox, StepStatus } from "@airlock/runtime";
 import type { EgressNotes } from "../logs/egress-notes.ts";
 import type { JobLog, LogEntry } from "../logs/job-log.ts";
+import type { UsageMonitor } from "../usage/usage-monitor.ts";
 import { stepSecrets } from "../workspace/scripts/secret-files.ts";
 import { stepScript } from "../workspace/scripts/step-script.ts";
 import type { JobOutcome } from "./job-outcome.ts";
@@ -22,6 +23,8 @@ export interface StepsContext {
   /** Whether a step may leave a request in the workspace to skip other steps. */
   readonly stepsMaySkip: boolean;
   readonly egressNotes: EgressNotes;
+  /** `null`: the instance takes no reports. */
+  readonly usage: UsageMonitor | null;
   readonly signal: AbortSignal;
 }
 
@@ -74,11 +77,12 @@ async function runStep(
   step: PlannedStep,
   context: StepsContext,
 ): Promise<{ readonly status: StepStatus; readonly denied: string | null }> {
-  const { sandbox, log, ledger, egressNotes, signal } = context;
+  const { sandbox, log, ledger, egressNotes, usage, signal } = context;
   const { files, start, command } = stepScript(String(index), step.commands, context.shell);
   const entry = log.open(`step.docker.${step.name}`, command);
   using denials = egressNotes.during(entry);
   ledger.start(index);
+  await using _usage = usage?.during(index);
   try {
     const { key, image, workingDirectory } = step;
     const secrets = stepSecrets(step.secretFiles);

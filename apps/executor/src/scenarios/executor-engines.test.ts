@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { UsageRequest } from "@airlock/api";
 import type { Runtime } from "@airlock/runtime";
 import { createDockerRuntime } from "@airlock/runtime/docker";
 import { createOciRuntime } from "@airlock/runtime/oci";
@@ -133,6 +134,27 @@ function itRunsRealJobs(createRuntime: (stateDir: string) => Promise<Runtime>): 
     await executor.ended;
 
     expect(await readFile("/proc/self/mountinfo", "utf8")).not.toContain(join(dir, "executor"));
+  });
+
+  it("report what a step used over time, but not of one that is too short to tell", async () => {
+    await start();
+    const script = "sleep 1; dd if=/dev/zero of=/dev/null bs=200M count=1; sleep 1";
+    const job = airlockJob(1, [], { dockerSteps: [step("quick", "true"), step("hungry", script)] });
+    const resources = { memory: "128Mi", cpus: 1 };
+    instance.enqueue({ ...job, airlock: { ...job.airlock, resources } } as typeof job);
+
+    await instance.until(() => instance.bodies("markFailed").length === 1);
+
+    const reports = instance.bodies("usage").map((body) => UsageRequest.parse(body).usage);
+    expect(new Set(reports.map((usage) => usage.step))).toEqual(new Set([1]));
+    const last = reports.at(-1);
+    expect(last).toMatchObject({
+      limits: { cpus: 1, memoryBytes: 128 * 2 ** 20 },
+      cpuMs: expect.any(Array),
+      memoryBytes: expect.any(Array),
+      receivedBytes: expect.any(Array),
+    });
+    expect(last?.durationMs).toBeGreaterThanOrEqual(1000);
   });
 
   it("report the exit code of a step", async () => {

@@ -65,6 +65,7 @@ export class HostProcessRuntime implements Runtime {
         if (image === "missing") throw imageInvalid(image, "does not exist");
       },
       runStep: (step, options) => runProcess(workspace, step, options),
+      usage: () => ({}),
       end: async () => {
         if (!ended) this.liveSandboxes -= 1;
         ended = true;

@@ -220,6 +220,7 @@ export class ScriptedInstance implements AsyncDisposable {
       }
       case "logs":
         return this.#appendLogs(body.jobId, body.events ?? []);
+      case "usage":
       case "markComplete":
       case "markErrored":
       case "markFailed":

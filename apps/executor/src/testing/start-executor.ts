@@ -95,7 +95,7 @@ export function airlockJob(
       timeoutMs: null,
       resources: {},
       egress: "none",
-      capabilities: ["attempts", "log-batch", "log-notes", "events", "results"],
+      capabilities: ["attempts", "log-batch", "log-notes", "events", "results", "usage"],
       shell: "strict",
       ...more.airlock,
     },

@@ -101,6 +101,20 @@ const executorTargets: readonly Target[] = [
   },
   {
     method: "POST",
+    path: `/queue/${queue}/usage`,
+    by: "job",
+    body: (situation) => ({
+      ...ofJob(situation),
+      attempt: situation.attempt,
+      usage: {
+        ...{ step: 0, startedAt: "2026-01-01T00:00:00Z", intervalMs: 1000, durationMs: 2000 },
+        limits: { cpus: 1, memoryBytes: 1, diskBytes: null },
+        ...{ cpuMs: [1, 2], memoryBytes: [1, 2], diskBytes: null, receivedBytes: null, sentBytes: null },
+      },
+    }),
+  },
+  {
+    method: "POST",
     path: `/queue/${queue}/markComplete`,
     by: "job",
     body: (situation) => ({

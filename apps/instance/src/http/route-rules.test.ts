@@ -167,6 +167,11 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       command: [],
       startTime: "2026-01-01T00:00:00Z",
       entryId: 99,
+      usage: {
+        ...{ step: 0, startedAt: "2026-01-01T00:00:00Z", intervalMs: 1000, durationMs: 1000 },
+        limits: { cpus: 1, memoryBytes: 1, diskBytes: null },
+        ...{ cpuMs: [1], memoryBytes: null, diskBytes: null, receivedBytes: null, sentBytes: null },
+      },
     };
     const stop = new AbortController();
     if (template === "/.executors/events") url = `${url}?executorName=${walked.executor}`;

@@ -8,6 +8,7 @@ import type {
   SecretEventView,
   SiteRole,
   StepResult,
+  StepUsage,
   TokenScope,
 } from "@airlock/api";
 import type { FailureReason, JobState } from "@airlock/job";
@@ -263,6 +264,13 @@ interface ArtifactsTable {
   created_at: DefaultedTime;
 }
 
+interface StepUsageTable {
+  job: number;
+  attempt: number;
+  step: number;
+  usage: JSONColumnType<Omit<StepUsage, "step">>;
+}
+
 interface BlobGarbageTable {
   blob: string;
   due_at: ColumnType<Date, never, never>;
@@ -424,6 +432,7 @@ export interface Schema {
   jobs: JobsTable;
   attempts: AttemptsTable;
   artifacts: ArtifactsTable;
+  step_usage: StepUsageTable;
   blob_garbage: BlobGarbageTable;
   job_tokens: JobTokensTable;
   log_entries: LogEntriesTable;

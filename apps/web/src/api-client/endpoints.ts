@@ -4,6 +4,7 @@ import {
   ExecutorList,
   JobList,
   type JobSpecInput,
+  JobUsage,
   JobView,
   QueueList,
   QueueView,
@@ -106,6 +107,9 @@ export function jobLogsPath(id: number, attempt: number, entryId?: number): stri
   if (entryId !== undefined) search.set("entry", String(entryId));
   return `${api}/jobs/${id}/logs?${search}`;
 }
+
+export const readJobUsage = (id: number, attempt: number, options?: Abortable) =>
+  requestJson(JobUsage, `${api}/jobs/${id}/usage?attempt=${attempt}`, options);
 
 export const artifactPath = (job: number, id: number) => `${api}/jobs/${job}/artifacts/${id}`;
 

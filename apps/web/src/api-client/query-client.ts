@@ -24,6 +24,7 @@ export const queryKeys = {
   allJobs: ["jobs"],
   jobs: (search: string) => ["jobs", search],
   job: (id: number) => ["job", id],
+  jobUsage: (id: number, attempt: number) => ["job", id, "usage", attempt],
   executors: ["executors"],
   queues: ["queues"],
   repositories: ["repositories"],

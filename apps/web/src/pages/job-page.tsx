@@ -17,6 +17,7 @@ import { useJob } from "../features/jobs/use-job.ts";
 import type { JobLog } from "../features/logs/job-log.ts";
 import { LogViewer } from "../features/logs/log-viewer.tsx";
 import { formatLineRange, type LineRange, parseLineRange } from "../features/logs/permalink.ts";
+import { UsagePanel } from "../features/usage/usage-panel.tsx";
 import { announce } from "../ui/announcer.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { useShortcuts } from "../ui/keyboard/use-shortcuts.ts";
@@ -106,6 +107,7 @@ function Job({ job, log, complete }: { readonly job: JobView; readonly log: JobL
       <div className={classes.columns}>
         <TimelinePanel job={job} attempt={number} shownEntry={entry?.entryId} entryHref={entryHref} />
         <div className={classes.log}>
+          {entry && <UsagePanel job={job} entry={entry} live={attemptIsOpen} />}
           {entry ? (
             <LogViewer
               key={`${number}.${entry.entryId}`}

@@ -1,4 +1,4 @@
-import { executorHeaders, HeartbeatResponse, JobPayload, type LogBatchRequest } from "@airlock/api";
+import { executorHeaders, HeartbeatResponse, JobPayload, type LogBatchRequest, type StepUsage } from "@airlock/api";
 
 type LogEvent = LogBatchRequest["events"][number];
 
@@ -110,6 +110,11 @@ export class ScriptedJob {
 
   async close(entryId: number, exitCode: number, durationMs = 1200): Promise<void> {
     await this.log([{ kind: "close", entryId, exitCode, durationMs }]);
+  }
+
+  /** Reports what a step used. */
+  async use(usage: StepUsage): Promise<void> {
+    await this.post("usage", { jobId: this.id, attempt: this.attempt, usage });
   }
 
   /** Uploads an artifact. */

@@ -11,6 +11,7 @@ import { PlainText, ShownText } from "../primitives/stored-text.ts";
  * - `secret-files`: job payloads carry `airlock.secretFiles`, secrets that single steps get as files.
  * - `uploads`: the executor gives the steps of a job with `airlock.upload` a connection for uploads of code indexes.
  * - `docker`: the executor gives the steps of a job with `docker` in `airlock.services` a Docker daemon of their own.
+ * - `usage`: `POST queue/{queue}/usage`, what each step used of processor, memory, disk and network over time.
  * - `results`: `PUT queue/{queue}/artifacts`, and the report of an attempt's end includes the result of each step.
  */
 export const executorCapabilities = [
@@ -22,6 +23,7 @@ export const executorCapabilities = [
   "secret-files",
   "uploads",
   "docker",
+  "usage",
 ] as const;
 export type ExecutorCapability = (typeof executorCapabilities)[number];
 

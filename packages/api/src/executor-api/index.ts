@@ -8,3 +8,4 @@ export * from "./job-payload.ts";
 export * from "./log-batch.ts";
 export * from "./log-entry.ts";
 export * from "./mark.ts";
+export * from "./step-usage.ts";

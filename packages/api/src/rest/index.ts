@@ -12,3 +12,4 @@ export * from "./queues.ts";
 export * from "./repositories.ts";
 export * from "./secrets.ts";
 export * from "./session.ts";
+export * from "./usage.ts";

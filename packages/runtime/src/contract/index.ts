@@ -10,4 +10,5 @@ export * from "./sandbox-plan.ts";
 export * from "./sandbox-service.ts";
 export * from "./step.ts";
 export * from "./unenforced-limits.ts";
+export * from "./usage.ts";
 export * from "./workspace.ts";

@@ -1,5 +1,6 @@
 import type { Abortable } from "./abortable.ts";
 import type { SandboxStep, StepOptions, StepStatus } from "./step.ts";
+import type { SandboxUsage } from "./usage.ts";
 import type { TreeEntry, WalkOptions, WorkspaceFile } from "./workspace.ts";
 
 /**
@@ -49,6 +50,12 @@ export interface Sandbox extends AsyncDisposable {
    * @throws {AirlockError} reason `runtime` or `image-invalid` for faults that are not the command's.
    */
   runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus>;
+
+  /**
+   * What the sandbox uses at this moment. May overlap any call before `stop`. Absent: this runtime can't tell. A hostile
+   * job may influence what a virtual machine says of itself.
+   */
+  readonly usage?: (options: Abortable) => Promise<SandboxUsage>;
 
   /**
    * Writes files into the workspace, whose content is untrusted: no link is followed, no byte is written outside.

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { checkEnvironment } from "../contract/check-environment.ts";
 import { checkStep } from "../contract/check-step.ts";
-import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
+import type { Abortable, SandboxPlan, SandboxStep, SandboxUsage, StepOptions, StepStatus } from "../contract/index.ts";
 import { refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import { hostImageName } from "../host/host-root.ts";
 import type { NetworkCalls } from "../host/network-calls.ts";
@@ -116,6 +116,10 @@ export class DockerSandbox implements StepRunner {
         await this.#options.network.reportDenied();
       }
     });
+  }
+
+  usage(): SandboxUsage {
+    return { ...this.#cgroup?.usage(), network: this.#options.network.traffic() };
   }
 
   end(): Promise<void> {

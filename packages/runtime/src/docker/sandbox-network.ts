@@ -1,4 +1,4 @@
-import type { Abortable, SandboxPlan } from "../contract/index.ts";
+import { type Abortable, type NetworkTraffic, noTraffic, type SandboxPlan } from "../contract/index.ts";
 import type { EgressEngines } from "../egress/index.ts";
 import { ownerLabel, sandboxLabel } from "./container-spec.ts";
 import { type EngineClient, EngineError } from "./engine-client.ts";
@@ -11,6 +11,8 @@ export interface SandboxNetwork extends AsyncDisposable {
   readonly nameServers: readonly string[];
   /** Reports what the policy has denied so far. */
   reportDenied(): Promise<void>;
+  /** What passed so far. `undefined`: this process can\'t see the interface. */
+  traffic(): NetworkTraffic | undefined;
 }
 
 /**
@@ -60,6 +62,7 @@ export async function openNetwork(
     mode: Id,
     nameServers: [bridge.gateway],
     reportDenied: () => bridge.reportDenied(),
+    traffic: () => bridge.traffic(),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
@@ -91,5 +94,6 @@ const unconnected: SandboxNetwork = {
   mode: "none",
   nameServers: [],
   reportDenied: async () => {},
+  traffic: () => noTraffic,
   [Symbol.asyncDispose]: async () => {},
 };

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import type { SandboxLimits, SandboxPlan } from "../contract/index.ts";
+import type { SandboxLimits, SandboxPlan, SandboxUsage } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import { CgroupGuard } from "../host/cgroups/cgroup-guard.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
@@ -90,6 +90,11 @@ export class SharedCgroup implements AsyncDisposable {
   /** Whether the job's memory limit was reached at any time. */
   reachedMemoryLimit(): Promise<boolean> {
     return this.#cgroup.reachedMemory(this.#plan.limits.memoryBytes);
+  }
+
+  /** What the processes of all containers use together. */
+  usage(): SandboxUsage {
+    return { cpuMs: this.#cgroup.cpuMs(), memoryBytes: this.#cgroup.memoryBytes() };
   }
 
   async counts(): Promise<LimitCounts> {

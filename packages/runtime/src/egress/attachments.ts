@@ -18,6 +18,7 @@ import type {
 import type { CachedHostState } from "./host/cached-host-state.ts";
 import type { Forwarding } from "./host/forwarding.ts";
 import { HostNetwork } from "./host/host-network.ts";
+import { interfaceTraffic } from "./host/interface-traffic.ts";
 import { interfaceName, namespacesDirectory, type OwnerNames } from "./host/names.ts";
 import { deleteLink, hostEndCommands, type SandboxLink, sandboxEndCommands } from "./host/sandbox-link.ts";
 import { UndoTogether } from "./host/undo-together.ts";
@@ -245,7 +246,10 @@ export class Attachments {
     await resolver.listen(slot, { address: gateway, policy: resolverPolicy(policy) });
   }
 
-  #attachment(block: AddressBlock, { ipv6Subnet }: SandboxRules): Omit<EgressAttachment, typeof Symbol.asyncDispose> {
+  #attachment(
+    block: AddressBlock,
+    { interfaceName: name, ipv6Subnet }: SandboxRules,
+  ): Omit<EgressAttachment, typeof Symbol.asyncDispose> {
     return {
       // The resolver asks an upstream twice, 2 s each, so the sandbox waits longer than that. A second attempt makes
       // the resolver ask its upstreams again.
@@ -254,6 +258,7 @@ export class Attachments {
       ipv6Address: ipv6Subnet === null ? null : block.ipv6.address,
       replacePolicy: (policy) => this.#replacePolicy(block, policy),
       reportDenied: () => this.#with.watch.poll(),
+      traffic: () => interfaceTraffic(name),
     };
   }
 

@@ -1,4 +1,4 @@
-import type { Abortable, EgressDenial } from "../contract/index.ts";
+import type { Abortable, EgressDenial, NetworkTraffic } from "../contract/index.ts";
 import type { EgressCapabilities } from "./capabilities.ts";
 import type { Bandwidth } from "./connect-guest.ts";
 import type { Upstream } from "./dns/upstream.ts";
@@ -65,6 +65,8 @@ export interface EgressAttachment extends AsyncDisposable {
   replacePolicy(policy: ConnectedPolicy): Promise<void>;
   /** Reports denials immediately instead of in the next round. For the end of a step. Never rejects. */
   reportDenied(): Promise<void>;
+  /** What passed so far. `undefined`: this process can't see the interface. */
+  traffic(): NetworkTraffic | undefined;
 }
 
 export interface NamespaceAttachment extends EgressAttachment {

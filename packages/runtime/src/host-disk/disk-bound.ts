@@ -23,6 +23,11 @@ export class DiskBound {
     this.#bytes = bytes;
   }
 
+  async usedBytes(): Promise<number> {
+    const { bsize, blocks, bfree } = await statfs(this.#dir);
+    return (blocks - bfree) * bsize;
+  }
+
   /** Checks periodically until it is disposed of. */
   watch(): DiskBoundWatch {
     let found: string | undefined;

@@ -4,6 +4,7 @@ import {
   type Sandbox,
   SandboxCalls,
   type SandboxStep,
+  type SandboxUsage,
   type StepOptions,
   type StepStatus,
   type TreeEntry,
@@ -20,6 +21,8 @@ export interface StepRunner {
   prepareImage: Sandbox["prepareImage"];
   /** As in the contract, except that the caller has already placed the step's files and checked the order of calls. */
   runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus>;
+  /** What the processes use; the disk is the workspace's. */
+  usage(): SandboxUsage;
   /**
    * Ends every process and releases everything but the workspace. Pending calls reject.
    * @throws when it is not certain that all processes are gone. The next call tries again.
@@ -60,6 +63,12 @@ export class HostDiskSandbox implements Sandbox {
     const problem = await watch?.problem();
     if (problem === undefined) return status;
     return { ...status, notes: [...(status.notes ?? []), problem], causes: [...(status.causes ?? []), problem] };
+  }
+
+  async usage({ signal }: Abortable): Promise<SandboxUsage> {
+    signal.throwIfAborted();
+    this.#calls.require("usage", ["running"]);
+    return { ...this.#runner.usage(), diskBytes: await this.#workspace.disk?.usedBytes() };
   }
 
   async putFiles(files: readonly WorkspaceFile[], { signal }: Abortable): Promise<void> {

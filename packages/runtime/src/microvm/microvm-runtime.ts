@@ -404,6 +404,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
 
   #sandbox(plan: SandboxPlan, { machine, vm, agent, network, release }: StartedGuest): Sandbox {
     const hold = this.#disks.hold();
+    const cgroup = this.#options.cgroupHost.open(plan.owner, machine);
     const { startupScript: script } = this.#options;
     const { cpus } = machineShape(plan);
     const processors = cpus === 1 ? "1 processor" : `${cpus} processors`;
@@ -425,6 +426,9 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       resolvConf: network.resolvConf,
       seccompFilter: this.#filter,
       startup: script === undefined ? null : { image: this.systemImage, script },
+      // 0: the machine is not in the hierarchy that counts it.
+      cpuMs: () => cgroup.cpuMs() || undefined,
+      traffic: () => network.traffic(),
       reportDenied: () => network.reportDenied(),
       release: async () => {
         await release();

@@ -79,6 +79,8 @@ describe("the sandbox of a virtual machine, with the agent in namespaces", () =>
       resolvConf: "",
       seccompFilter: guestStepFilter({ cpu: "x64", allowListed: true }),
       startup: null,
+      cpuMs: () => 1500,
+      traffic: () => undefined,
       reportDenied: async () => {},
       release: async () => void released.push("released"),
     });

@@ -6,11 +6,13 @@ import { checkStep } from "../contract/check-step.ts";
 import { imageUnusable, memoryTooSmall } from "../contract/errors.ts";
 import {
   type Abortable,
+  type NetworkTraffic,
   runtimeFailed,
   type Sandbox,
   SandboxCalls,
   type SandboxPlan,
   type SandboxStep,
+  type SandboxUsage,
   type StepOptions,
   type StepStatus,
   type TreeEntry,
@@ -59,6 +61,9 @@ export interface MicrovmSandboxParts {
   readonly seccompFilter: Buffer;
   /** What {@link Sandbox.startup} runs; `null`: nothing. */
   readonly startup: GuestStartup | null;
+  /** Processor time of the machine so far, in ms. `undefined`: this host does not count it. */
+  readonly cpuMs: () => number | undefined;
+  readonly traffic: () => NetworkTraffic | undefined;
   /** Reports what the egress policy denied during a step. */
   readonly reportDenied: () => Promise<void>;
   /** Gives back everything on this host. Called when the machine has ended. Safe to call again after a failure. */
@@ -114,6 +119,19 @@ export class MicrovmSandbox implements Sandbox {
 
   async runStep(step: SandboxStep, options: StepOptions): Promise<StepStatus> {
     return await this.#runAs(step, options, (guestStep) => guestStep);
+  }
+
+  /** The host counts processor time and traffic. Of memory and disk, only the guest knows what it uses. */
+  async usage({ signal }: Abortable): Promise<SandboxUsage> {
+    this.#calls.require("usage", ["running"]);
+    const { agent, cpuMs, traffic } = this.#parts;
+    const stats = await agent.stats(this.#untilEnd(signal));
+    return {
+      cpuMs: cpuMs(),
+      memoryBytes: Math.max(0, stats.memoryBytes - stats.freeMemoryBytes),
+      diskBytes: Math.max(0, stats.diskBytes - stats.freeDiskBytes),
+      network: traffic(),
+    };
   }
 
   async #runAs(step: SandboxStep, options: StepOptions, change: (step: GuestStep) => GuestStep): Promise<StepStatus> {

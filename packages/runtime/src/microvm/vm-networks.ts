@@ -1,5 +1,5 @@
 import { closeSync } from "node:fs";
-import { type Abortable, runtimeFailed, type SandboxPlan } from "../contract/index.ts";
+import { type Abortable, type NetworkTraffic, noTraffic, runtimeFailed, type SandboxPlan } from "../contract/index.ts";
 import { HostNetwork } from "../egress/host/host-network.ts";
 import { type Bandwidth, type EgressEngines, type GuestAttachment, guestMac, guestTap } from "../egress/index.ts";
 import type { NetworkCalls } from "../host/network-calls.ts";
@@ -16,6 +16,8 @@ export interface SandboxNetwork extends AsyncDisposable {
   readonly resolvConf: string;
   /** Reports what the policy denied so far. */
   reportDenied(): Promise<void>;
+  /** What passed so far. `undefined`: this process can\'t see the interface. */
+  traffic(): NetworkTraffic | undefined;
 }
 
 export interface NetworkWays {
@@ -46,6 +48,7 @@ export async function openNetwork(
     guest: guestNetworkOf(attachment),
     resolvConf,
     reportDenied: () => attachment.reportDenied(),
+    traffic: () => attachment.traffic(),
     [Symbol.asyncDispose]: () => attachment[Symbol.asyncDispose](),
   };
 }
@@ -90,5 +93,6 @@ const unconnected: SandboxNetwork = {
   guest: null,
   resolvConf: "",
   reportDenied: async () => {},
+  traffic: () => noTraffic,
   [Symbol.asyncDispose]: async () => {},
 };

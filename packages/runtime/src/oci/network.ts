@@ -1,5 +1,5 @@
 import { closeSync, openSync } from "node:fs";
-import { type Abortable, refuseServices, type SandboxPlan } from "../contract/index.ts";
+import { type Abortable, type NetworkTraffic, noTraffic, refuseServices, type SandboxPlan } from "../contract/index.ts";
 import type { EgressEngines } from "../egress/index.ts";
 import type { NetworkCalls } from "../host/network-calls.ts";
 import { ServiceListeners } from "../services/service-listeners.ts";
@@ -17,6 +17,8 @@ export interface SandboxNetwork extends AsyncDisposable {
   readonly resolvConf: string;
   /** Reports what the policy denied so far. */
   reportDenied(): Promise<void>;
+  /** What passed so far. `undefined`: this process can\'t see the interface. */
+  traffic(): NetworkTraffic | undefined;
 }
 
 /** How to listen in sandboxes, or why this host can't. */
@@ -49,6 +51,7 @@ export async function openNetwork(
     namespacePath: namespacePath ?? `/proc/${process.pid}/fd/${descriptor}`,
     isHeldHere: namespacePath === null,
     reportDenied: () => network.reportDenied(),
+    traffic: () => network.traffic(),
     [Symbol.asyncDispose]: async () => {
       await listeners[Symbol.asyncDispose]();
       await network[Symbol.asyncDispose]();
@@ -77,5 +80,6 @@ const unconnected: EgressNetwork = {
   namespacePath: null,
   resolvConf: "",
   reportDenied: async () => {},
+  traffic: () => noTraffic,
   [Symbol.asyncDispose]: async () => {},
 };

@@ -5,7 +5,7 @@ import { AirlockError } from "@airlock/job";
 import { checkEnvironment } from "../contract/check-environment.ts";
 import { shmSize } from "../contract/check-limits.ts";
 import { checkStep } from "../contract/check-step.ts";
-import type { Abortable, SandboxPlan, SandboxStep, StepOptions, StepStatus } from "../contract/index.ts";
+import type { Abortable, SandboxPlan, SandboxStep, SandboxUsage, StepOptions, StepStatus } from "../contract/index.ts";
 import { memoryTooSmall, refusedByPolicy, runtimeFailed } from "../contract/index.ts";
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
@@ -128,6 +128,11 @@ export class OciSandbox implements StepRunner {
     } finally {
       this.#running.delete(running);
     }
+  }
+
+  usage(): SandboxUsage {
+    const { cgroup, network } = this.#parts;
+    return { cpuMs: cgroup?.cpuMs(), memoryBytes: cgroup?.memoryBytes(), network: network.traffic() };
   }
 
   end(): Promise<void> {

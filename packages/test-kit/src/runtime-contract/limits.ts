@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type AirlockError, leastResources } from "@airlock/job";
-import type { SandboxLimits } from "@airlock/runtime";
+import type { SandboxLimits, SandboxUsage } from "@airlock/runtime";
 import { describe, expect, it } from "vitest";
 import type { ContractTests } from "./contract-tests.ts";
 import { hostProcesses, uniqueSeconds } from "./host-processes.ts";
+
+const never = new AbortController().signal;
 
 /** Tests the contract about the limits of a sandbox. Part of `describeRuntime`. */
 export function describeLimits(tests: ContractTests): void {
@@ -73,6 +76,38 @@ export function describeLimits(tests: ContractTests): void {
         expect(stdout, JSON.stringify(limits)).toMatch(new RegExp(`^\\S+ +${size * 1024} .* /dev/shm\nx\n$`));
       }
     });
+
+    if (!isCluster) {
+      it("come with what a running step uses of them, as far as this host measures it", async () => {
+        await using place = await open();
+        const mebibyte = 2 ** 20;
+        const { usage } = place.sandbox;
+        if (usage === undefined) throw new Error("this runtime can't tell");
+        const readings: SandboxUsage[] = [];
+        const before = await usage.call(place.sandbox, { signal: never });
+
+        const step = place.run(
+          "dd if=/dev/zero of=/dev/shm/x bs=1M count=50; i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done",
+        );
+        let over = false;
+        const ended = step.finally(() => {
+          over = true;
+        });
+        while (!over) {
+          readings.push(await usage.call(place.sandbox, { signal: never }));
+          await Promise.race([ended, sleep(50)]);
+        }
+        const { cpuMs = 0, network } = await usage.call(place.sandbox, { signal: never });
+
+        if (tests.enforces.memory) {
+          const most = Math.max(...readings.map(({ memoryBytes = 0 }) => memoryBytes));
+          expect(most - (before.memoryBytes ?? Number.NaN)).toBeGreaterThan(40 * mebibyte);
+        }
+        // A virtual machine's monitor may be where this host does not count.
+        if (before.cpuMs !== undefined) expect(cpuMs - before.cpuMs).toBeGreaterThan(20);
+        expect(network).toEqual({ receivedBytes: 0, sentBytes: 0 });
+      });
+    }
 
     it("count the content of /dev/shm as memory", async ({ skip }) => {
       skip(!tests.enforces.memory, "this host can't limit it");

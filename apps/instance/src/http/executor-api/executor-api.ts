@@ -17,6 +17,7 @@ import { markRoutes } from "./mark-routes.ts";
 import { refuseExecutor } from "./refuse-executor.ts";
 import { sourceCliVersion } from "./source-cli-version.ts";
 import { uploadRoutes } from "./upload-routes.ts";
+import { usageRoutes } from "./usage-routes.ts";
 
 /** `/.executors`: the routes that executors call, as the executor protocol describes them. */
 export async function executorApi(app: FastifyInstance, context: InstanceContext): Promise<void> {
@@ -58,6 +59,7 @@ export async function executorApi(app: FastifyInstance, context: InstanceContext
   await app.register(async (scope) => {
     logRoutes(scope, context);
     markRoutes(scope, context);
+    usageRoutes(scope, context);
   });
   await app.register(async (scope) => artifactRoutes(scope, context));
   await app.register(async (scope) => gitRoutes(scope, context));

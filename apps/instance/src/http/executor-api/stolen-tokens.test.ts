@@ -18,6 +18,12 @@ const startTime = "2026-01-01T00:00:00Z";
 const entry = { key: "step.docker.main", command: ["sh"], startTime, out: "stdout: forged\n", exitCode: 0 };
 const forged = Buffer.from("forged\n").toString("base64");
 
+const usage = {
+  ...{ step: 0, startedAt: startTime, intervalMs: 1000, durationMs: 1000 },
+  limits: { cpus: 1, memoryBytes: 1, diskBytes: null },
+  ...{ cpuMs: [1], memoryBytes: [666], diskBytes: null, receivedBytes: null, sentBytes: null },
+};
+
 interface Route {
   readonly title: string;
   readonly method: string;
@@ -40,6 +46,7 @@ const routes: readonly Route[] = [
   })),
   post("addExecutionLogEntry", () => entry),
   post("updateExecutionLogEntry", () => ({ ...entry, entryId: 1 })),
+  post("usage", (attempt) => ({ attempt, usage })),
   post("markComplete", (attempt) => ({ attempt })),
   post("markErrored", (attempt) => ({ attempt, errorMessage: "forged" })),
   post("markFailed", (attempt) => ({ attempt, errorMessage: "forged" })),

@@ -24,6 +24,7 @@ import { secretRoutes } from "./secret-routes.ts";
 import { currentSessionRoute, sessionRoutes } from "./session-routes.ts";
 import { ownAccountRoutes, signInRoutes } from "./sign-in-routes.ts";
 import { tokenRoutes } from "./token-routes.ts";
+import { usageRoutes } from "./usage-routes.ts";
 import { userAccessRoutes } from "./user-access-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
@@ -75,6 +76,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     confirmationRoutes(typed, context);
     jobRoutes(typed, context);
     artifactRoutes(typed, context);
+    usageRoutes(typed, context);
     eventRoutes(typed, context);
     repositoryRoutes(typed, context);
     executorRoutes(typed, context);

@@ -23,6 +23,7 @@ import { executorTokens } from "./0022-executor-tokens.ts";
 import { auditLog } from "./0023-audit-log.ts";
 import { identities } from "./0024-identities.ts";
 import { auditTargets } from "./0025-audit-targets.ts";
+import { stepUsage } from "./0026-step-usage.ts";
 import { commandLineLogins } from "./0028-command-line-logins.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
@@ -59,5 +60,6 @@ export const migrations: readonly Migration[] = [
   auditLog,
   identities,
   auditTargets,
+  stepUsage,
   commandLineLogins,
 ];

@@ -133,13 +133,18 @@ export function entryScript(job: JobView, entry: LogEntryView): string {
 }
 
 function stepOfEntry(job: JobView, entry: LogEntryView): JobView["steps"][number] | undefined {
+  const index = stepIndexOf(job, entry);
+  return index === undefined ? undefined : job.steps[index];
+}
+
+/** Index of the job's step that the entry belongs to. `undefined`: the entry is the executor's own work. */
+export function stepIndexOf(job: JobView, entry: LogEntryView): number | undefined {
   const attempt = entriesOf(job, entry.attempt);
   const indexes = stepIndexes(
     job.steps.map(({ key }) => key),
     attempt.map(({ key }) => key),
   );
-  const index = indexes[attempt.findIndex(({ entryId }) => entryId === entry.entryId)];
-  return index === undefined ? undefined : job.steps[index];
+  return indexes[attempt.findIndex(({ entryId }) => entryId === entry.entryId)];
 }
 
 /** A row, or neighbouring rows that narrow screens show as one line. */

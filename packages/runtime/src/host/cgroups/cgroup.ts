@@ -112,6 +112,38 @@ export class Cgroup {
     return nanoseconds / 1e6 + this.#sumOf("cpu.stat", /^throttled_usec (\d+)$/m) / 1e3;
   }
 
+  /** Processor time of this cgroup and below, in ms. `undefined`: no hierarchy counts it. */
+  cpuMs(): number | undefined {
+    for (const root of this.#options.hierarchies) {
+      // v1 reports nanoseconds, v2 microseconds.
+      const nanoseconds = readIfThere(join(root, this.path, "cpuacct.usage"));
+      if (nanoseconds !== "") return Number(nanoseconds) / 1e6;
+      const microseconds = /^usage_usec (\d+)$/m.exec(readIfThere(join(root, this.path, "cpu.stat")))?.[1];
+      if (microseconds !== undefined) return Number(microseconds) / 1e3;
+    }
+    return undefined;
+  }
+
+  /**
+   * Memory of this cgroup and below without cached files that the kernel drops first. The rest is what leads to the
+   * limit.
+   */
+  memoryBytes(): number | undefined {
+    const v1 = this.#options.v1Memory;
+    const roots = v1 === undefined ? this.#options.hierarchies : [v1];
+    const [used, cached] =
+      v1 === undefined
+        ? (["memory.current", /^inactive_file (\d+)$/m] as const)
+        : (["memory.usage_in_bytes", /^total_inactive_file (\d+)$/m] as const);
+    for (const root of roots) {
+      const bytes = readIfThere(join(root, this.path, used));
+      if (bytes === "") continue;
+      const droppable = Number(cached.exec(readIfThere(join(root, this.path, "memory.stat")))?.[1] ?? 0);
+      return Math.max(0, Number(bytes) - droppable);
+    }
+    return undefined;
+  }
+
   #sumOf(file: string, pattern: RegExp): number {
     return this.#options.hierarchies
       .map((root) => Number(pattern.exec(readIfThere(join(root, this.path, file)))?.[1] ?? 0))
