@@ -38,6 +38,7 @@ import { repoAddCommand } from "./commands/repo/add.ts";
 import { repoListCommand } from "./commands/repo/list.ts";
 import { repoRefreshCommand } from "./commands/repo/refresh.ts";
 import { repoRemoveCommand } from "./commands/repo/remove.ts";
+import { runCommand } from "./commands/run.ts";
 import { secretAuditCommand } from "./commands/secret/audit.ts";
 import { secretDeleteCommand } from "./commands/secret/delete.ts";
 import { secretListCommand } from "./commands/secret/list.ts";
@@ -64,6 +65,7 @@ export function commandLine(context: CommandContext): Command {
     .addCommand(devCommand(context))
     .addCommand(serverCommand(context))
     .addCommand(executorCommand(context))
+    .addCommand(runCommand(context))
     .addCommand(
       noun("job", "Submit, watch and cancel jobs", [
         jobSubmitCommand(context),

@@ -14,7 +14,7 @@ export async function runCommandLine(args: readonly string[], context: CommandCo
   try {
     await commandLine(context).parseAsync([...args], { from: "user" });
   } catch (error) {
-    context.setExitCode(exitCodeOf(error, followsJob(args)));
+    context.setExitCode(exitCodeOf(error, args));
     // Commander has already printed its message.
     if (!(error instanceof CommanderError)) {
       context.stderr.write(hideUrlCredentials(describeError(error, painter(context.stderr))));
@@ -29,11 +29,13 @@ function followsJob(args: readonly string[]): boolean {
   return options.includes("--follow") || options.includes("--once");
 }
 
-function exitCodeOf(error: unknown, follows: boolean): number {
+function exitCodeOf(error: unknown, args: readonly string[]): number {
   if (error instanceof CommanderError && error.exitCode === 0) return exitCodes.ok;
   if (error instanceof InterruptedError) return exitCodes.interrupted;
-  if (follows) return exitCodes.failureWhileFollowing;
+  if (followsJob(args)) return exitCodes.failureWhileFollowing;
   if (error instanceof UsageError || error instanceof CommanderError) return exitCodes.usage;
+  if (error instanceof ReportError && error.isUsage) return exitCodes.usage;
+  if (args[0] === "run") return exitCodes.failureWhileFollowing;
   // The command line is all that a request is made from.
   return error instanceof RequestError && error.code === "invalid-request" ? exitCodes.usage : exitCodes.failure;
 }

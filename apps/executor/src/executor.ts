@@ -3,17 +3,18 @@ import { arch, platform } from "node:os";
 import { type ExecutorCapability, executorCapabilities } from "@airlock/api";
 import { onAbort } from "@airlock/async";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
-import { probeMounts, Trash } from "@airlock/runtime/host-disk";
 import type { Logger } from "pino";
 import type { Config } from "./config/options.ts";
 import { executorVersion } from "./instance-client/executor-version.ts";
 import { InstanceClient } from "./instance-client/instance-client.ts";
+import { JobClient } from "./instance-client/job-client.ts";
 import { openDataDirectory } from "./janitor/data-directory.ts";
 import { executorName } from "./janitor/executor-name.ts";
 import { Janitor } from "./janitor/janitor.ts";
 import { egressWarning } from "./job/egress-plan.ts";
 import { planUsualJob } from "./job/job-plan.ts";
 import { limitsWarning } from "./job/limits-enforcement.ts";
+import { readPayload } from "./job/read-payload.ts";
 import { runJob } from "./job/run-job.ts";
 import { runtimePrograms } from "./versions/runtime-programs.ts";
 import { refuseUnsafeVersions, versionFindings } from "./versions/version-findings.ts";
@@ -25,9 +26,7 @@ import { Metrics } from "./worker/metrics.ts";
 import { offeredSize } from "./worker/offered-size.ts";
 import type { StopExecutor } from "./worker/stop-signals.ts";
 import { Worker } from "./worker/worker.ts";
-import { RepositoryCache } from "./workspace/cache/repository-cache.ts";
-import { Git, gitMemoryBytes } from "./workspace/checkout/git.ts";
-import { JobDirectories } from "./workspace/job-directory.ts";
+import { openWorkspaces } from "./workspace/open-workspaces.ts";
 
 export interface ExecutorDependencies {
   readonly config: Config;
@@ -44,9 +43,6 @@ export interface ExecutorDependencies {
   /** Called when `stop` may be connected to signals. */
   readonly onReadyToStop: (stop: StopExecutor) => void;
 }
-
-/** Time at shutdown for deleting what was moved to the trash. The next start deletes the rest. */
-const trashMs = 10_000;
 
 /** Runs the whole executor: opens the data directory, works until it is told to stop, and releases everything. */
 export async function runExecutor({
@@ -80,57 +76,15 @@ export async function runExecutor({
     logger.info({ note: `Jobs with \`upload\` go to other executors. ${servicesProblem}` }, "about this machine");
   }
 
-  const { path, certificateFile, cacheBytes } = config.workspace;
-  const git = new Git({
-    path,
-    homeDir: data.homeDir,
-    certificateFile,
-    proxies: config.proxies,
-    maximumMs: config.workspace.maximumCheckoutMs,
-    maximumMemoryBytes: gitMemoryBytes,
-  });
-  const gitVersion = await git.version(signal);
+  const { git, gitVersion, trash, repositories, jobDirectories } = await openWorkspaces(
+    { config, data, description, logger, signal },
+    stack,
+  );
   const programs = [{ name: "git", version: gitVersion }, ...runtimePrograms(runtime.name, description)];
   const unsafe = versionFindings(programs);
   refuseUnsafeVersions(config.minimumVersions, unsafe);
   for (const { program, message, hint } of unsafe)
     logger.warn({ program, finding: message, hint }, "a program on this machine has known vulnerabilities");
-  const trash = new Trash({
-    dir: data.trashDir,
-    onProblem: (dir, error) => logger.warn({ dir, error }, "a job's directory could not be removed yet"),
-  });
-  stack.defer(() => trash.settled(AbortSignal.timeout(trashMs)));
-  const { overlays } = await probeMounts({
-    setting: config.workspace.mounts,
-    probeDir: data.probeDir,
-    // This process itself writes the mounted files, so it certainly sees them.
-    findsHostFile: async () => true,
-    signal,
-  });
-  const repositories = new RepositoryCache({
-    dir: data.repositoriesDir,
-    git,
-    path,
-    maximumBytes: cacheBytes,
-    owner: description.checkoutOwner,
-    layers: overlays && (description.mountsCheckoutLayers ?? false),
-    limits: {
-      maximumBytes: config.workspace.maximumCheckoutBytes,
-      maximumFiles: config.workspace.maximumCheckoutFiles,
-      maximumMs: config.workspace.maximumCheckoutMs,
-    },
-  });
-  await repositories.load(signal);
-  const jobDirectories = new JobDirectories({
-    dir: data.jobsDir,
-    git,
-    repositories,
-    trash,
-    overlays,
-    owner: description.checkoutOwner,
-    submodules: config.workspace.submodules,
-    lfs: config.workspace.lfs,
-  });
 
   const client = new InstanceClient(
     config.instance,
@@ -155,9 +109,8 @@ export async function runExecutor({
       memory.busy();
       if (config.auditJobs) logger.info({ payload: auditedPayload(job) }, "job payload");
       return await runJob(
-        job,
+        { input: readPayload(job.payload), instance: new JobClient(client, job) },
         {
-          client,
           runtime,
           enforcement: description,
           jobDirectories,

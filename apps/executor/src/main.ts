@@ -23,6 +23,7 @@ import { validate } from "./cli/validate/validate.ts";
 import { parseConfig, readDataDir } from "./config/config.ts";
 import type { Config } from "./config/options.ts";
 import { runExecutor } from "./executor.ts";
+import { localEnvironment, runLocalJob } from "./local/run-local-job.ts";
 import { readDockerConfig } from "./registry-credentials/docker-config.ts";
 import { StopSignals } from "./worker/stop-signals.ts";
 
@@ -43,6 +44,18 @@ const actions: CommandLineActions = {
     return 0;
   },
   loadImages: async (file) => await loadImages(parseConfig(process.env), resolve(file)),
+  runJob: async () => {
+    const config = parseConfig({ ...process.env, ...localEnvironment });
+    await runLocalJob({
+      config,
+      logger: createLogger(config.log),
+      createRuntime: (stateDir, signal) =>
+        createRuntime(config, stateDir, { signal, onProblem: (problem) => console.error(problem) }),
+      stdin: process.stdin,
+      stdout: process.stdout,
+    });
+    return 0;
+  },
   testVm: async (options) => await testVm(options, testVmContext()),
   attachTestVm: async (name) => await attachTestVm(name, testVmContext()),
   endTestVm: async (name) => await endTestVm(name, testVmContext()),

@@ -13,6 +13,14 @@ interface WorkingTreeLimits {
   readonly files: number;
 }
 
+/** How messages name the command. */
+export interface WorkingTreeWords {
+  /** What takes the working tree. */
+  readonly subject: string;
+  /** What to do to leave uncommitted changes out. */
+  readonly without: string;
+}
+
 const workingTreeLimits: WorkingTreeLimits = { bytes: 256 * 2 ** 20, files: 20_000 };
 
 export interface WorkingTreeCommit {
@@ -32,12 +40,13 @@ export async function commitWorkingTree(
   root: string,
   options: GitOptions,
   limits: WorkingTreeLimits = workingTreeLimits,
+  words: WorkingTreeWords = { subject: "--dirty", without: "submit without --dirty" },
 ): Promise<WorkingTreeCommit | undefined> {
   try {
     const changes = await listChanges(root, options);
     if (changes.length === 0) return undefined;
-    refuseImpossible(changes);
-    await refuseTooMuch(root, changes, limits);
+    refuseImpossible(changes, words);
+    await refuseTooMuch(root, changes, limits, words);
     const commit = await makeCommit(root, options);
     return { commit, description: describeChanges(changes) };
   } catch (error) {
@@ -49,30 +58,35 @@ export async function commitWorkingTree(
   }
 }
 
-function refuseImpossible(changes: readonly ChangedPath[]): void {
+function refuseImpossible(changes: readonly ChangedPath[], { subject, without }: WorkingTreeWords): void {
   const named = (found: ChangedPath | undefined) => found?.path.toString().replace(/\/$/, "");
   const unmerged = named(changes.find(({ kind }) => kind === "unmerged"));
   if (unmerged !== undefined) {
-    throw failure(`${unmerged} has a merge conflict`, { hint: "Resolve it, or submit without --dirty." });
+    throw failure(`${unmerged} has a merge conflict`, { hint: `Resolve it, or ${without}.` });
   }
   const submodule = named(changes.find(({ isDirtySubmodule }) => isDirtySubmodule));
   if (submodule !== undefined) {
-    throw failure(`the submodule ${submodule} has uncommitted changes, which --dirty cannot include`, {
-      hint: "Executors fetch submodules from their own addresses: commit and push there, or submit without --dirty.",
+    throw failure(`the submodule ${submodule} has uncommitted changes, which ${subject} cannot include`, {
+      hint: `Executors fetch submodules from their own addresses: commit and push there, or ${without}.`,
     });
   }
   // git lists untracked files one by one. Only a repository is listed as a directory.
   const nested = named(changes.find(({ kind, path: name }) => kind === "untracked" && name.at(-1) === 0x2f));
   if (nested !== undefined) {
-    throw failure(`${nested} is a nested git repository, which --dirty cannot include`, {
-      hint: "Add it to .gitignore or .git/info/exclude, or submit without --dirty.",
+    throw failure(`${nested} is a nested git repository, which ${subject} cannot include`, {
+      hint: `Add it to .gitignore or .git/info/exclude, or ${without}.`,
     });
   }
 }
 
-async function refuseTooMuch(root: string, changes: readonly ChangedPath[], limits: WorkingTreeLimits): Promise<void> {
+async function refuseTooMuch(
+  root: string,
+  changes: readonly ChangedPath[],
+  limits: WorkingTreeLimits,
+  { subject }: WorkingTreeWords,
+): Promise<void> {
   if (changes.length > limits.files) {
-    throw failure(`${changes.length} files are not committed, and --dirty takes at most ${limits.files}`, tooMuch);
+    throw failure(`${changes.length} files are not committed, and ${subject} takes at most ${limits.files}`, tooMuch);
   }
   let total = 0;
   let largest = { name: "", size: 0 };
@@ -83,7 +97,7 @@ async function refuseTooMuch(root: string, changes: readonly ChangedPath[], limi
   }
   if (total > limits.bytes) {
     const most = `the largest is ${largest.name} with ${formatBytes(largest.size)}`;
-    const sizes = `${formatBytes(total)}, and --dirty takes at most ${formatBytes(limits.bytes)}`;
+    const sizes = `${formatBytes(total)}, and ${subject} takes at most ${formatBytes(limits.bytes)}`;
     throw failure(`the uncommitted files have ${sizes}; ${most}`, tooMuch);
   }
 }

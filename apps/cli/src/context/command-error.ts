@@ -16,4 +16,11 @@ export class UsageError extends AirlockError {
 /** A message of several lines that is printed as it is, such as the problems of a job file with their code frames. */
 export class ReportError extends AirlockError {
   override readonly name = "ReportError";
+  /** Whether the command itself found the problems, before any request. */
+  readonly isUsage: boolean;
+
+  constructor(message: string, { code, isUsage = false }: { readonly code: ErrorCode; readonly isUsage?: boolean }) {
+    super(message, { code });
+    this.isUsage = isUsage;
+  }
 }

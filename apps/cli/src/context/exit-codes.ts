@@ -18,6 +18,15 @@ Exit codes:
   1    the request failed, for example: no instance, not allowed, not found
   2    the command line is wrong, or a file that it names cannot be used`;
 
+export const localExitCodesHelp = `
+Exit codes:
+  0    the job completed
+  1    the job failed without an exit code
+  2    the command line is wrong, or a file that it names cannot be used
+  125  the job could not be run
+  130  interrupted by Ctrl-C, which cancels the job
+Otherwise the exit code is that of the failing step.`;
+
 export const followExitCodesHelp = `
 Exit codes:
   0    done; with --follow: the job completed

@@ -24,12 +24,16 @@ export function parseJobFile(text: string, name: string): JobFile {
   // Some editors write a byte order mark.
   const content = text.startsWith("\ufeff") ? text.slice(1) : text;
   if (content.length > longestJobFile) {
-    throw new ReportError(`${name}: too large for a job file (more than 8 MiB)`, { code: "job-file-invalid" });
+    throw new ReportError(`${name}: too large for a job file (more than 8 MiB)`, {
+      code: "job-file-invalid",
+      isUsage: true,
+    });
   }
   const source = parseYaml(content);
-  if ("problems" in source) throw report(content, name, source.problems);
+  if ("problems" in source) throw report(content, name, source.problems, true);
   const parsed = JobSpec.safeParse(source.value);
-  if (!parsed.success) throw report(content, name, located(source, describeSpecIssues(parsed.error, source.value)));
+  if (!parsed.success)
+    throw report(content, name, located(source, describeSpecIssues(parsed.error, source.value)), true);
   return {
     // Send what was written rather than what was parsed, because the instance fills in defaults.
     spec: source.value as JobSpecInput,
@@ -57,7 +61,7 @@ function located(source: YamlSource, problems: readonly SpecProblem[]): LocatedP
 const mostShown = 20;
 
 /** Escapes messages: they quote keys and values of the file, which may be untrusted. */
-function report(text: string, name: string, problems: readonly LocatedProblem[]): ReportError {
+function report(text: string, name: string, problems: readonly LocatedProblem[], isUsage = false): ReportError {
   const inOrder = problems.toSorted((a, b) => a.span.line - b.span.line || a.span.column - b.span.column);
   const blocks = inOrder.slice(0, mostShown).map(({ span, message, help }) => {
     const lines = [`${name}:${span.line}:${span.column}: ${plainText(message)}`, codeFrame(text, span)];
@@ -65,5 +69,5 @@ function report(text: string, name: string, problems: readonly LocatedProblem[])
     return lines.join("\n");
   });
   if (inOrder.length > mostShown) blocks.push(`and ${inOrder.length - mostShown} more problems`);
-  return new ReportError(blocks.join("\n\n"), { code: "job-file-invalid" });
+  return new ReportError(blocks.join("\n\n"), { code: "job-file-invalid", isUsage });
 }

@@ -192,6 +192,12 @@ export const programCommands: Readonly<Record<string, CommandCase["wrong"]>> = {
   },
   server: { "--listen": ["bogus", "127.0.0.1", "127.0.0.1:99999", ""], "--data-dir": anyText },
   executor: { "[ARGS...]": anyText },
+  run: {
+    "<FILE>": ["/nowhere", "/", "/dev/null/x"],
+    "--repo": anyText,
+    "--secret": anyText,
+    "--artifacts": anyText,
+  },
   login: {
     "[URL]": ["", "nowhere", "ftp://x", "http://ann:secret@x"],
     "--name": ["", "a b", "x".repeat(300), "\u2603"],

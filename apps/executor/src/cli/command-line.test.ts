@@ -19,6 +19,7 @@ async function execute(...args: string[]) {
       validate: called("validate", 1),
       install: called("install", 0),
       loadImages: called("loadImages", 0),
+      runJob: called("runJob", 0),
       testVm: called("testVm", 0),
       attachTestVm: called("attachTestVm", 0),
       endTestVm: called("endTestVm", 0),

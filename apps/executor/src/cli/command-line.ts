@@ -10,6 +10,7 @@ export interface CommandLineActions extends TestVmActions {
   validate(): Promise<number>;
   install(target: string, guest: GuestSource): Promise<number>;
   loadImages(file: string): Promise<number>;
+  runJob(): Promise<number>;
 }
 
 export interface CommandLineOutput {
@@ -67,6 +68,7 @@ function commandLine(
     .addCommand(validateCommand(actions, setExitCode))
     .addCommand(installCommand(actions, setExitCode))
     .addCommand(imageCommand(actions, setExitCode))
+    .addCommand(runJobCommand(actions, setExitCode), { hidden: true })
     .addCommand(versionCommand(output))
     .addCommand(testVmCommand(actions, setExitCode))
     .addHelpText(
@@ -174,6 +176,12 @@ function imageCommand({ loadImages }: CommandLineActions, setExitCode: (code: nu
     .description("manage the images of the oci and microvm runtimes")
     .helpCommand(false)
     .addCommand(load);
+}
+
+function runJobCommand({ runJob }: CommandLineActions, setExitCode: (code: number) => void): Command {
+  return new Command("run-job")
+    .description("run the one job that standard input describes, without an instance; `airlock run` starts this")
+    .action(async () => setExitCode(await runJob()));
 }
 
 function versionCommand({ out }: CommandLineOutput): Command {

@@ -3,10 +3,11 @@ import type { ArtifactKind, StepUsage } from "@airlock/api";
 import type { SendUpload } from "../uploads/upload-proxy.ts";
 import type { DequeuedJob } from "./dequeued-job.ts";
 import type { InstanceClient, LogEntryFields } from "./instance-client.ts";
+import type { JobConnection } from "./job-connection.ts";
 import type { OutgoingLogEvent } from "./log-batch-json.ts";
 
 /** Access to the instance for one attempt: all requests of a running job, with that job's credentials. */
-export class JobClient {
+export class JobClient implements JobConnection {
   readonly #client: InstanceClient;
   readonly #job: DequeuedJob;
 

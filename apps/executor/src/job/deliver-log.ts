@@ -4,7 +4,7 @@ import { onAbort, startTimer } from "@airlock/async";
 import { formatDuration } from "@airlock/job";
 import type { Logger } from "pino";
 import type { JobOptions } from "../config/options.ts";
-import type { JobClient } from "../instance-client/job-client.ts";
+import type { JobConnection } from "../instance-client/job-connection.ts";
 import { ChunkSink } from "../logs/chunk-sink.ts";
 import { JobLog } from "../logs/job-log.ts";
 import { SecretMatcher } from "../logs/secret-matcher.ts";
@@ -26,7 +26,7 @@ export function jobSecrets({ redactions }: JobInput, sharedSecret: string): Secr
 
 export interface JobLogContext {
   readonly input: JobInput;
-  readonly instance: JobClient;
+  readonly instance: JobConnection;
   readonly secrets: SecretMatcher;
   /** Directory for log data that overflows memory while the instance is unreachable. */
   readonly spoolDir: string;

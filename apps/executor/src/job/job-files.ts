@@ -1,12 +1,12 @@
 import { AirlockError } from "@airlock/job";
 import type { WorkspaceFile } from "@airlock/runtime";
-import type { JobClient } from "../instance-client/job-client.ts";
+import type { JobConnection } from "../instance-client/job-connection.ts";
 import type { FileInput } from "./read-payload.ts";
 
 /** Returns the job's files. Contents that the instance keeps are streamed while they are written. */
 export async function jobFiles(
   files: readonly FileInput[],
-  instance: JobClient,
+  instance: JobConnection,
   signal: AbortSignal,
 ): Promise<WorkspaceFile[]> {
   return await Promise.all(

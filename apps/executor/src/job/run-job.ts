@@ -5,9 +5,7 @@ import { errorMessage, formatDuration } from "@airlock/job";
 import type { EgressDenial, Runtime, Sandbox } from "@airlock/runtime";
 import type { Logger } from "pino";
 import type { JobOptions } from "../config/options.ts";
-import type { DequeuedJob } from "../instance-client/dequeued-job.ts";
-import type { InstanceClient } from "../instance-client/instance-client.ts";
-import { JobClient } from "../instance-client/job-client.ts";
+import type { JobConnection } from "../instance-client/job-connection.ts";
 import { EgressNotes } from "../logs/egress-notes.ts";
 import { type JobLog, redactText } from "../logs/job-log.ts";
 import type { SecretMatcher } from "../logs/secret-matcher.ts";
@@ -24,13 +22,17 @@ import { startJobDeadline } from "./job-deadline.ts";
 import { jobFiles } from "./job-files.ts";
 import { type JobOutcome, outcomeOfError } from "./job-outcome.ts";
 import { type JobPlan, planJob } from "./job-plan.ts";
-import { type JobInput, readPayload } from "./read-payload.ts";
+import type { JobInput } from "./read-payload.ts";
 import { runStartup } from "./run-startup.ts";
 import { runSteps } from "./run-steps.ts";
 import { StepLedger } from "./step-ledger.ts";
 
+export interface RunnableJob {
+  readonly input: JobInput;
+  readonly instance: JobConnection;
+}
+
 export interface JobDependencies {
-  readonly client: InstanceClient;
   readonly runtime: Runtime;
   /** What the runtime enforces on this machine. */
   readonly enforcement: EgressEnforcement;
@@ -63,15 +65,15 @@ const resultsMs = 15 * 60_000;
  * Runs one job: plan, checkout, sandbox, steps, results, teardown, log. Never throws. When it resolves, nothing of the
  * job is running or mounted any more, unless the teardown failed.
  */
-export async function runJob(job: DequeuedJob, dependencies: JobDependencies, outer: AbortSignal): Promise<JobOutcome> {
-  const { client, jobDirectories, options, logger } = dependencies;
-  const input = readPayload(job.payload);
+export async function runJob(job: RunnableJob, dependencies: JobDependencies, outer: AbortSignal): Promise<JobOutcome> {
+  const { jobDirectories, options, logger } = dependencies;
+  const { input, instance } = job;
   const secrets = jobSecrets(input, dependencies.sharedSecret);
-  const run = { ...dependencies, input, instance: new JobClient(client, job), secrets, outer };
+  const run = { ...dependencies, input, instance, secrets, outer };
   try {
     const directory = jobDirectories.open(input.name);
     const sandboxes: Sandbox[] = [];
-    using uploads = new UploadProxy({ port: uploadPort, send: run.instance.sendUpload });
+    using uploads = new UploadProxy({ port: uploadPort, send: instance.sendUpload });
     const log = openJobLog(run);
     let outcome: JobOutcome;
     let signal = outer;
@@ -98,7 +100,7 @@ export async function runJob(job: DequeuedJob, dependencies: JobDependencies, ou
 interface RunContext extends JobDependencies {
   readonly input: JobInput;
   readonly plan: JobPlan;
-  readonly instance: JobClient;
+  readonly instance: JobConnection;
   readonly directory: JobDirectory;
   readonly log: JobLog;
   readonly ledger: StepLedger;

@@ -6,7 +6,7 @@ import type { ArtifactKind } from "@airlock/api";
 import { AirlockError, type ErrorCode, errorMessage, formatBytes } from "@airlock/job";
 import type { Sandbox } from "@airlock/runtime";
 import { InstanceError } from "../instance-client/instance-error.ts";
-import type { JobClient } from "../instance-client/job-client.ts";
+import type { JobConnection } from "../instance-client/job-connection.ts";
 import { retry } from "../instance-client/retry.ts";
 import type { JobLog, LogEntry } from "../logs/job-log.ts";
 import type { Git } from "../workspace/checkout/git.ts";
@@ -27,7 +27,7 @@ export interface WantedResults {
 
 export interface ResultsContext {
   readonly wanted: WantedResults;
-  readonly instance: JobClient;
+  readonly instance: JobConnection;
   readonly git: Git;
   readonly log: JobLog;
   /** Must be stopped, so that nothing changes the workspace any more. */

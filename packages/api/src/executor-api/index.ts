@@ -5,6 +5,7 @@ export * from "./executor-events.ts";
 export * from "./headers.ts";
 export * from "./heartbeat.ts";
 export * from "./job-payload.ts";
+export * from "./local-run.ts";
 export * from "./log-batch.ts";
 export * from "./log-entry.ts";
 export * from "./mark.ts";

@@ -60,7 +60,9 @@ export class Git {
     const transports: GitSettings = options.localTransport
       ? // The mirror already checked the objects.
         { "protocol.file.allow": "always", "fetch.fsckObjects": "false" }
-      : { "protocol.http.allow": "always", "protocol.https.allow": "always" };
+      : options.credentials?.url.protocol === "file:"
+        ? { "protocol.file.allow": "always" }
+        : { "protocol.http.allow": "always", "protocol.https.allow": "always" };
     const proxy = options.credentials ? this.#host.proxies.forUrl(options.credentials.url) : null;
     const settings = {
       ...transports,
