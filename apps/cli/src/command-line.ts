@@ -19,6 +19,7 @@ import { instanceUseCommand } from "./commands/instance/use.ts";
 import { jobArtifactsCommand } from "./commands/job/artifacts.ts";
 import { jobCancelCommand } from "./commands/job/cancel.ts";
 import { jobDownloadCommand } from "./commands/job/download.ts";
+import { jobFileCommand } from "./commands/job/file.ts";
 import { jobListCommand } from "./commands/job/list.ts";
 import { jobLogsCommand } from "./commands/job/logs.ts";
 import { jobRetryCommand } from "./commands/job/retry.ts";
@@ -72,6 +73,7 @@ export function commandLine(context: CommandContext): Command {
         jobListCommand(context),
         jobShowCommand(context),
         jobLogsCommand(context),
+        jobFileCommand(context),
         jobArtifactsCommand(context),
         jobDownloadCommand(context),
         jobCancelCommand(context),

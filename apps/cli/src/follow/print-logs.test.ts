@@ -53,6 +53,15 @@ it.each([
   expect(await logs(args)).toEqual({ code: 0, stdout: expected, stderr: "" });
 });
 
+it("job logs asks for times with --timestamps", async () => {
+  await using instance = await stubInstance({
+    "GET jobs/7/logs?notes=true&times=true": (_, response) => void response.end("MARK\n2026-12-01T00:00:00.000Z one\n"),
+  });
+  const context = testContext({ env: instance.env });
+  await runCommandLine(["job", "logs", "7", "--timestamps"], context);
+  expect(context.printed.stdout).toBe("MARK\n2026-12-01T00:00:00.000Z one\n");
+});
+
 it("job logs says that nothing failed", async () => {
   const fine = await logs(["--failed", "--step", "build"]);
   expect(fine).toEqual({ code: 0, stdout: "", stderr: "job 7 has no failed log entry to print\n" });
@@ -68,7 +77,7 @@ it.each([
   expect(await logs(args)).toEqual({ code: 2, stdout: "", stderr: expect.stringContaining(message) });
 });
 
-it.each(["--failed", "--step=test", "--tail=1"])("job logs refuses %s with --follow", async (flag) => {
+it.each(["--failed", "--step=test", "--tail=1", "--timestamps"])("job logs refuses %s with --follow", async (flag) => {
   const { code, stderr } = await logs([flag, "--follow"]);
   expect([code, stderr]).toEqual([125, expect.stringContaining("cannot be used with --follow")]);
 });

@@ -17,6 +17,8 @@ export interface PrintOptions {
   readonly tail?: number | undefined;
   /** Leave out headings and messages of Airlock. */
   readonly outputOnly?: boolean | undefined;
+  /** Begin each line of output with its time. */
+  readonly timestamps?: boolean | undefined;
 }
 
 /** Prints the log so far: byte for byte, or on a terminal without sequences that control it. */
@@ -34,7 +36,11 @@ export async function printLogs(
   const parts = await partsOf(client, id, options);
   if (parts.length === 0) stderr.write(`job ${id} has no ${options.failed ? "failed " : ""}log entry to print\n`);
   for (const part of parts) {
-    const search = new URLSearchParams({ ...part, notes: String(!options.outputOnly) });
+    const search = new URLSearchParams({
+      ...part,
+      notes: String(!options.outputOnly),
+      ...(options.timestamps ? { times: "true" } : {}),
+    });
     const response = await client.request(`jobs/${id}/logs?${search}`, { headers: { accept: "text/plain, */*" } });
     const body = response.body ?? [];
     if (options.tail === undefined) for await (const bytes of body) await print(bytes);

@@ -108,6 +108,7 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
       "--tail": wrongNumbers,
     },
   },
+  "job file": { valid: ["7"], wrong: { "<ID>": wrongIds } },
   "job artifacts": { valid: ["7"], wrong: { "<ID>": wrongIds } },
   "job download": {
     valid: ["7"],

@@ -1,6 +1,7 @@
-import type { ApiError } from "@airlock/api";
+import { type ApiError, problemMediaType } from "@airlock/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { securityHeaders } from "./security-headers.ts";
+import { problemOf, wantsProblem } from "./shared/problem-details.ts";
 
 /** Answers URLs that the router can't parse, in the format of the API that they belong to. */
 export function answerFrameworkError(
@@ -15,5 +16,7 @@ export function answerFrameworkError(
     return;
   }
   const body: ApiError = { error: { code: "invalid-request", message: "the request's address is malformed" } };
-  reply.status(status).send(body);
+  // Hooks don't run for these errors.
+  if (wantsProblem(request)) reply.status(status).type(problemMediaType).send(problemOf(body, status));
+  else reply.status(status).send(body);
 }

@@ -17,6 +17,7 @@ import { restApi } from "./rest-api/rest-api.ts";
 import { sendSecurityHeaders } from "./security-headers.ts";
 import { toApiError } from "./shared/api-error.ts";
 import type { InstanceContext } from "./shared/instance-context.ts";
+import { sendProblems } from "./shared/problem-details.ts";
 import { decodeBodies } from "./shared/read-bodies.ts";
 import { requireRules } from "./shared/route-access.ts";
 import { webRoutes } from "./web/web-routes.ts";
@@ -70,6 +71,7 @@ export async function createHttpServer(context: InstanceContext): Promise<Fastif
     );
   });
   requireRules(app);
+  sendProblems(app);
   sendSecurityHeaders(app, context.config.externalUrl);
   checkHosts(app, context.config);
   refuseTokensInAddresses(app);

@@ -96,10 +96,39 @@ export async function readNotes(db: Database, entry: LogEntryKey, after = 0): Pr
   return rows.map((row) => ({ noteId: row.note_id, offset: row.offset, text: row.note }));
 }
 
-/** The output of entries, byte for byte. */
-export async function* readOutput(db: Database, job: number, entries: readonly LogEntryRow[]): AsyncGenerator<Buffer> {
+/** The output of entries: byte for byte, or with a time before each line. */
+export async function* readOutput(
+  db: Database,
+  job: number,
+  entries: readonly LogEntryRow[],
+  times = false,
+): AsyncGenerator<Buffer> {
+  const stamp = times ? new LineTimes() : null;
   for (const entry of entries) {
-    for await (const chunk of chunksOf(db, job, entry)) yield chunk.bytes;
+    for await (const chunk of chunksOf(db, job, entry)) yield stamp ? stamp.push(chunk) : chunk.bytes;
+  }
+}
+
+/** Writes the time at which the instance got a line's beginning before each line of an output. */
+class LineTimes {
+  #atLineStart = true;
+
+  push({ bytes, receivedAt }: Pick<LogChunk, "bytes" | "receivedAt">): Buffer {
+    // Of the same length, so that the lines stay aligned.
+    const time = Buffer.from(receivedAt === null ? `${"-".padEnd(24)} ` : `${receivedAt.toISOString()} `);
+    const parts: Buffer[] = [];
+    for (let start = 0; start < bytes.length; ) {
+      const end = bytes.indexOf(newline, start) + 1 || bytes.length;
+      parts.push(...(this.#atLineStart ? [time] : []), bytes.subarray(start, end));
+      this.#atLineStart = bytes[end - 1] === newline;
+      start = end;
+    }
+    return Buffer.concat(parts);
+  }
+
+  /** Another line was begun, for example by a line of the instance. */
+  breakLine(): void {
+    this.#atLineStart = true;
   }
 }
 
@@ -109,14 +138,21 @@ export async function* readOutput(db: Database, job: number, entries: readonly L
  */
 export async function* readAnnotatedLog(
   db: Database,
-  log: { readonly job: number; readonly attempt: number; readonly entries: readonly LogEntryRow[] },
+  log: {
+    readonly job: number;
+    readonly attempt: number;
+    readonly entries: readonly LogEntryRow[];
+    readonly times: boolean;
+  },
 ): AsyncGenerator<Buffer> {
   const mark = newOwnMark();
+  const stamp = log.times ? new LineTimes() : null;
   let lastByte = newline;
   const say = (text: string): Buffer => {
     const lines = ownLines(mark, text);
     const isMidLine = lastByte !== newline;
     lastByte = newline;
+    stamp?.breakLine();
     return Buffer.from(isMidLine ? `\n${lines}` : lines);
   };
   yield say(
@@ -130,7 +166,7 @@ export async function* readAnnotatedLog(
       for (let note = notes[told]; note !== undefined && note.offset <= chunk.offset; note = notes[++told]) {
         yield say(note.text);
       }
-      yield chunk.bytes;
+      yield stamp ? stamp.push(chunk) : chunk.bytes;
       lastByte = chunk.bytes.at(-1) ?? lastByte;
     }
     for (const { text } of notes.slice(told)) yield say(text);

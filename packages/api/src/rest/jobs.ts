@@ -167,4 +167,6 @@ export const JobLogsQuery = z.strictObject({
    * Default: `true` for a whole attempt, `false` for one entry.
    */
   notes: z.enum(["true", "false"]).optional(),
+  /** `true`: each line of output begins with the time at which the instance got it, in UTC. Default: `false`. */
+  times: z.enum(["true", "false"]).default("false"),
 });

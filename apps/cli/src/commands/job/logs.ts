@@ -16,6 +16,7 @@ interface Options {
   readonly tail?: number;
   readonly json?: boolean;
   readonly outputOnly?: boolean;
+  readonly timestamps?: boolean;
 }
 
 export function jobLogsCommand(context: CommandContext): Command {
@@ -28,6 +29,7 @@ export function jobLogsCommand(context: CommandContext): Command {
     .option("--step <KEY>", "only this step, by its key in `airlock job show`")
     .option("--failed", "only what failed: steps, setup or teardown that ended with another exit code than 0")
     .option("--tail <N>", "only the last N lines; with --step or --failed, of each log entry", parsePositive)
+    .option("--timestamps", "begin each line of output with the time at which the instance got it, in UTC")
     .option("--output-only", "only what the steps printed, byte for byte, without Airlock's headings and messages")
     .option("--json", "with --follow: print events as JSON, one per line")
     .addHelpText(
@@ -44,18 +46,18 @@ The first line shows the mark that begins Airlock's own lines. It is new each ti
 ${followExitCodesHelp}`,
     )
     .action(async (id: number, options: Options) => {
-      const { attempt, entry, step, failed, tail, follow, json, outputOnly } = options;
+      const { attempt, entry, step, failed, tail, follow, json, outputOnly, timestamps } = options;
       if (follow && entry !== undefined) throw new UsageError("--entry cannot be used with --follow");
       if (json && !follow) throw new UsageError("--json requires --follow");
       if (outputOnly && follow) throw new UsageError("--output-only cannot be used with --follow");
-      if (follow && (step !== undefined || failed || tail !== undefined)) {
-        throw new UsageError("--step, --failed and --tail cannot be used with --follow");
+      if (follow && (step !== undefined || failed || tail !== undefined || timestamps)) {
+        throw new UsageError("--step, --failed, --tail and --timestamps cannot be used with --follow");
       }
       if (entry !== undefined && (step !== undefined || failed)) {
         throw new UsageError("--entry cannot be used with --step or --failed");
       }
       const client = await connect(context);
       if (follow) context.setExitCode(await followJob(context, client, id, { attempt, json }));
-      else await printLogs(context, client, id, { attempt, entry, step, failed, tail, outputOnly });
+      else await printLogs(context, client, id, { attempt, entry, step, failed, tail, outputOnly, timestamps });
     });
 }

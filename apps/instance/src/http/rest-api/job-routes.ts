@@ -192,6 +192,7 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
       }
       let entries = attempt === undefined ? [] : await listLogEntries(db, id, attempt);
       const { entry, notes = String(entry === undefined) } = request.query;
+      const times = request.query.times === "true";
       if (entry !== undefined) {
         entries = entries.filter((one) => one.entryId === entry);
         if (entries.length === 0) throw notFound(`log entry ${entry} in attempt ${attempt} of job ${id}`);
@@ -202,8 +203,8 @@ export function jobRoutes(app: ZodScope, context: InstanceContext): void {
         .send(
           Readable.from(
             notes === "true" && attempt !== undefined
-              ? readAnnotatedLog(db, { job: id, attempt, entries })
-              : readOutput(db, id, entries),
+              ? readAnnotatedLog(db, { job: id, attempt, entries, times })
+              : readOutput(db, id, entries, times),
             { objectMode: false },
           ),
         );

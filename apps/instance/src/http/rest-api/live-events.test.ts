@@ -108,6 +108,22 @@ describeWithEngines(["postgres"], "live events", () => {
     }
   });
 
+  it("have a time before each line of the log as text, but not before Airlock's own lines", async () => {
+    const job = await take();
+    await send(job, open(1), chunk(1, 0, "a\nb"), chunk(1, 3, "c\n\nlast"));
+    await send(job, close(1));
+    await complete(job);
+    const read = async (query: string) => (await target.rest("GET", `/jobs/${job.id}/logs?${query}`)).text();
+    const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`;
+    expect(await read("entry=1&times=true")).toMatch(new RegExp(`^${time} a\n${time} bc\n${time} \n${time} last$`));
+    expect(await read("times=true")).toMatch(
+      new RegExp(
+        `^\\[airlock \\w+\\] Log of.*\n\\[airlock \\w+\\] ==> .*\n${time} a\n${time} bc\n${time} \n${time} last`,
+      ),
+    );
+    expect(await read("entry=1")).toBe("a\nbc\n\nlast");
+  });
+
   it("say when the instance received a chunk, also to a client that comes later", async () => {
     const job = await take();
     const before = Date.now();

@@ -1,4 +1,4 @@
-import { ApiError, ExecutorList, JobList, JobView, QueueList, RepositoryView } from "@airlock/api";
+import { ApiError, ExecutorList, JobList, JobView, ProblemDetails, QueueList, RepositoryView } from "@airlock/api";
 import {
   createDatabase,
   describeWithEngines,
@@ -289,6 +289,53 @@ describeWithEngines(["postgres"], "the REST API", () => {
     expect(JSON.stringify(document.paths["/api/v1/jobs"]?.post)).toContain('"required":["steps"]');
   });
 
+  it("describes both forms of errors, and has an example of each body", async () => {
+    const document = (await (await fetch(`${target.url}/api/v1/openapi.json`)).json()) as {
+      paths: Record<string, Record<string, DescribedOperation>>;
+    };
+    const lacking = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.entries(methods).flatMap(([method, { requestBody, responses }]) => [
+        ...(requestBody && requestBody.content["application/json"]?.example === undefined
+          ? [`${method} ${path}: example`]
+          : []),
+        ...(["application/json", "application/problem+json"].every((type) => responses["4XX"]?.content?.[type]?.schema)
+          ? []
+          : [`${method} ${path}: errors`]),
+      ]),
+    );
+    // The provider's browser flow answers with pages.
+    expect(lacking.filter((text) => !text.includes("/sign-in/oidc"))).toEqual([]);
+  });
+
+  it.each([
+    ["an unknown job", "GET", "/jobs/999999", undefined, "not-found", 404],
+    ["an unknown route", "GET", "/nope", undefined, "not-found", 404],
+    ["a wrong body", "POST", "/queues", { name: "A B" }, "invalid-request", 400],
+    ["a malformed address", "GET", "/jobs/%", undefined, "invalid-request", 400],
+  ])("sends %s as a problem to clients that accept problems", async (_, method, path, body, code, status) => {
+    const ask = (accept: string) => target.rest(method, path, body, { accept });
+    for (const accept of ["application/problem+json", "application/json, application/problem+json;q=0.5"]) {
+      const response = await ask(accept);
+      expect([response.status, response.headers.get("content-type")]).toEqual([
+        status,
+        expect.stringMatching(/^application\/problem\+json/),
+      ]);
+      const problem = ProblemDetails.parse(await response.json());
+      expect(problem).toMatchObject({ type: `urn:airlock:error:${code}`, code, status });
+      expect(problem.title).not.toBe(code);
+    }
+    for (const accept of ["*/*", "application/json", "application/problem+json;q=0"]) {
+      const response = await ask(accept);
+      expect(response.headers.get("content-type")).toMatch(/^application\/json/);
+      expect(await response.json()).toMatchObject({ error: { code } });
+    }
+  });
+
+  it("sends a refusal without credentials as a problem, too", async () => {
+    const response = await fetch(`${target.url}/api/v1/jobs`, { headers: { accept: "application/problem+json" } });
+    expect([response.status, await response.json()]).toMatchObject([401, { code: "unauthorized", status: 401 }]);
+  });
+
   it("answers unknown paths with 404 in its own format, and other paths with the web UI's page", async () => {
     expect((await refused(await target.rest("GET", "/nope"), 404)).hint).toContain("openapi");
     const page = await fetch(`${target.url}/jobs/12`);
@@ -311,3 +358,8 @@ describeWithEngines(["postgres"], "the REST API", () => {
     }
   });
 });
+
+interface DescribedOperation {
+  readonly requestBody?: { readonly content: Record<string, { readonly example?: unknown }> };
+  readonly responses: Record<string, { readonly content?: Record<string, { readonly schema?: object }> }>;
+}

@@ -1,7 +1,6 @@
 import { describeIssues } from "@airlock/api";
 import swagger from "@fastify/swagger";
 import type { FastifyInstance } from "fastify";
-import { jsonSchemaTransform } from "fastify-type-provider-zod";
 import { z } from "zod";
 import { InvalidRequestError } from "../shared/api-error.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
@@ -12,6 +11,7 @@ import { artifactRoutes } from "./artifact-routes.ts";
 import { auditRoutes } from "./audit-routes.ts";
 import { authenticatePerson } from "./authenticate-person.ts";
 import { commandLineLoginRoutes, confirmationRoutes } from "./command-line-login-routes.ts";
+import { describeRoute } from "./describe-route.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
 import { executorTokenRoutes } from "./executor-token-routes.ts";
@@ -52,7 +52,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
       components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
       security: [{ token: [] }],
     },
-    transform: jsonSchemaTransform,
+    transform: describeRoute,
   });
   app.get("/openapi.json", { schema: { hide: true } }, async () => plain.swagger());
   const { db, administratorToken } = context;

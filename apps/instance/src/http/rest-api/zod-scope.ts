@@ -1,4 +1,4 @@
-import { ApiError } from "@airlock/api";
+import { ApiErrorDocument, ProblemDetails, problemMediaType } from "@airlock/api";
 import { AirlockError } from "@airlock/job";
 import type { FastifyInstance } from "fastify";
 import type { ZodTypeProvider } from "fastify-type-provider-zod";
@@ -10,8 +10,12 @@ export function withZod(app: FastifyInstance) {
   return app.withTypeProvider<ZodTypeProvider>();
 }
 
-/** Every error response has this shape. */
-export const errorAnswers = { "4xx": ApiError, "5xx": ApiError } as const;
+const errorAnswer = {
+  description: "An error. A client whose Accept header names application/problem+json gets the form of RFC 9457.",
+  content: { "application/json": { schema: ApiErrorDocument }, [problemMediaType]: { schema: ProblemDetails } },
+};
+/** Every error response has one of these shapes. */
+export const errorAnswers = { "4xx": errorAnswer, "5xx": errorAnswer } as const;
 
 /** The same error for a namespace that does not exist and for one that the caller must not know. */
 export function unknownNamespace(name: string | null): AirlockError {
