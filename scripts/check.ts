@@ -10,6 +10,8 @@ const checks = [
   { name: "routes and roles", args: ["scripts/route-table.ts", "--check"] },
   { name: "schema of batch specs", args: ["scripts/batch-spec-schema.ts", "--check"] },
   { name: "error codes", args: ["scripts/error-codes.ts", "--check"] },
+  { name: "job file reference", args: ["scripts/job-file-reference.ts", "--check"] },
+  { name: "links and navigation of documents", args: ["scripts/help.ts"] },
   { name: "promises and their proofs", args: ["scripts/proofs.ts", "--check"] },
   { name: "dead code", args: [tool("knip/bin/knip.js"), "--no-progress"] },
 ] as const;

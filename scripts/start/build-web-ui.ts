@@ -29,6 +29,10 @@ export function webUiSources(): string[] {
   return [
     "apps/web/{src,public}/**/*",
     "apps/web/*.{html,ts,json}",
+    // The documentation site.
+    "docs/**/*.md",
+    "*.md",
+    "scripts/help/*.ts",
     ...packagesOf("apps/web").map((name) => `packages/${name}/src/**/*.ts`),
     "package-lock.json",
   ];

@@ -6,9 +6,18 @@ export function asSentence(text: string): string {
   return /[.!?]$/.test(capital) ? capital : `${capital}.`;
 }
 
+export interface ErrorWords {
+  readonly message: string;
+  readonly hint: string | undefined;
+  /** Where the documentation site explains the error. */
+  readonly help?: string;
+}
+
 /** Message and hint for displaying an error. */
-export function errorWords(error: unknown): { readonly message: string; readonly hint: string | undefined } {
-  if (error instanceof ApiRequestError) return { message: asSentence(error.message), hint: error.hint };
+export function errorWords(error: unknown): ErrorWords {
+  if (error instanceof ApiRequestError) {
+    return { message: asSentence(error.message), hint: error.hint, help: `/help/errors#${error.code}` };
+  }
   if (error instanceof TypeError) {
     return {
       message: "The instance cannot be reached.",

@@ -5,6 +5,7 @@ import {
   type Icon,
   IconBuilding,
   IconFolders,
+  IconHelpCircle,
   IconHistory,
   IconKey,
   IconKeyboard,
@@ -24,6 +25,7 @@ import { Link, Outlet, useLocation, useNavigate } from "react-router";
 import { deleteSession, getSession } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { Announcer } from "../ui/announcer.tsx";
+import { helpPlaces } from "../ui/help-link.tsx";
 import { useShortcuts } from "../ui/keyboard/use-shortcuts.ts";
 import { Logo } from "../ui/logo.tsx";
 import { ColorSchemeSwitch } from "./color-scheme-switch.tsx";
@@ -139,6 +141,20 @@ function Shell() {
             ))}
           </section>
         )}
+        <NavLink
+          component="a"
+          href={helpPlaces.start}
+          target="_blank"
+          rel="noopener"
+          label={
+            <>
+              Help<span className="visually-hidden"> (opens in a new tab)</span>
+            </>
+          }
+          leftSection={<IconHelpCircle size={19} stroke={1.6} />}
+          style={{ borderRadius: "var(--mantine-radius-md)" }}
+          mt="md"
+        />
       </AppShell.Navbar>
 
       <AppShell.Main id="main" tabIndex={-1} style={{ outline: "none" }}>

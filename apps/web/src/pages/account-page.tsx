@@ -69,6 +69,7 @@ function Account({ session, user }: AccountProps) {
     <>
       <PageHeader
         title={user.displayName === "" ? user.name : user.displayName}
+        help="account"
         description={`${user.name} · ${siteRoleWords[session.role]} of this instance`}
       />
       {dialog === "token" && (

@@ -30,7 +30,7 @@ export function AuditPage() {
   const filtered = search.size > 0;
   return (
     <>
-      <PageHeader title="Audit log" description="Who did what, when and from where. Nobody can change it.">
+      <PageHeader title="Audit log" help="audit" description="Who did what, when and from where. Nobody can change it.">
         <Button
           component="a"
           href={auditExportPath(search)}

@@ -49,6 +49,7 @@ function ExecutorTokens() {
     <>
       <PageHeader
         title="Executor tokens"
+        help="executor-tokens"
         description="Each lets executors work for one queue, instead of the secret that all executors share"
       >
         {add}

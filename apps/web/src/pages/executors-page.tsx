@@ -35,6 +35,7 @@ function Executors() {
     <>
       <PageHeader
         title="Executors"
+        help="executors"
         description={
           data && data.length > 0
             ? `${active.length} of ${data.length} active · ${busyWords(active)}`

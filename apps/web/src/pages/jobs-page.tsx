@@ -39,7 +39,7 @@ export function JobsPage() {
   const page = (before: number | undefined) => `?${formatJobFilter({ ...filter, before })}`;
   return (
     <>
-      <PageHeader title="Jobs">
+      <PageHeader title="Jobs" help="jobs">
         <Button component={Link} to="/submit" leftSection={<IconPlus size={16} />} hiddenFrom="xs" size="xs">
           New job
         </Button>

@@ -32,6 +32,7 @@ export function OrganizationsPage() {
     <>
       <PageHeader
         title="Organizations"
+        help="people"
         description={
           administrator
             ? "Namespaces of jobs and secrets that people share"

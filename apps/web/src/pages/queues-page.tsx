@@ -36,7 +36,11 @@ export function QueuesPage() {
   });
   return (
     <>
-      <PageHeader title="Queues" description="Jobs wait in a queue until an executor that serves it has a free slot">
+      <PageHeader
+        title="Queues"
+        help="queues"
+        description="Jobs wait in a queue until an executor that serves it has a free slot"
+      >
         {administrator && (
           <Button leftSection={<IconPlus size={16} />} onClick={() => setEdited("new")}>
             New queue

@@ -32,6 +32,7 @@ export function RepositoriesPage() {
     <>
       <PageHeader
         title="Repositories"
+        help="repositories"
         description="The instance mirrors repositories, so executors never see their credentials"
       />
       <Stack gap="md">

@@ -1,5 +1,5 @@
 import type { SecretView } from "@airlock/api";
-import { Button, Loader, Stack, Tabs } from "@mantine/core";
+import { Button, Loader, Stack, Tabs, Text } from "@mantine/core";
 import { IconHistory, IconKey, IconPlus } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
@@ -31,6 +31,7 @@ export function SecretsPage() {
     <>
       <PageHeader
         title="Secrets"
+        help="secrets"
         description="Encrypted, available only to the steps that name them, and masked in their logs"
       >
         <Button leftSection={<IconPlus size={16} />} onClick={() => setDialog({ kind: "new" })}>
@@ -61,8 +62,10 @@ export function SecretsPage() {
             {!error && data === undefined && <Loader type="dots" aria-label="Loading" />}
             {data?.length === 0 && (
               <EmptyState icon={IconKey} title="No secrets yet">
-                A step names what it needs in its <code>secrets</code>, and finds it as an environment variable or as a
-                file.
+                <Text c="dimmed">
+                  A step names what it needs in its <code>secrets</code>, and finds it as an environment variable or as
+                  a file.
+                </Text>
               </EmptyState>
             )}
             {data?.map((secret) => (

@@ -21,6 +21,7 @@ export function SubmitPage() {
     <>
       <PageHeader
         title="New job"
+        help="job-file"
         {...(template.data
           ? { description: `Copied from job #${template.data.id}, without the values of variables` }
           : {})}

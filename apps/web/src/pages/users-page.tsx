@@ -40,7 +40,7 @@ function Users() {
   const close = () => setDialog(undefined);
   return (
     <>
-      <PageHeader title="Users" description="People with an account on this instance">
+      <PageHeader title="Users" help="people" description="People with an account on this instance">
         <Button leftSection={<IconPlus size={16} />} onClick={() => setDialog({ kind: "new" })}>
           New user
         </Button>

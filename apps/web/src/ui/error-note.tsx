@@ -1,9 +1,10 @@
 import { Alert, Text } from "@mantine/core";
 import { IconAlertCircle } from "@tabler/icons-react";
-import type { errorWords } from "../api-client/error-words.ts";
+import type { ErrorWords } from "../api-client/error-words.ts";
+import { HelpLink } from "./help-link.tsx";
 
 /** The error of a form. Screen readers read it when it appears. */
-export function ErrorNote({ words }: { readonly words: ReturnType<typeof errorWords> }) {
+export function ErrorNote({ words }: { readonly words: ErrorWords }) {
   return (
     <Alert color="red" icon={<IconAlertCircle />} role="alert">
       <Text size="sm">{words.message}</Text>
@@ -12,6 +13,7 @@ export function ErrorNote({ words }: { readonly words: ReturnType<typeof errorWo
           {words.hint}
         </Text>
       )}
+      {words.help && <HelpLink href={words.help}>About this error</HelpLink>}
     </Alert>
   );
 }

@@ -20,18 +20,20 @@ const wrongDepth = `must be a number of commits from 1 to ${maxCheckoutDepth}, o
 
 /** How much of a repository a job's workspace gets. */
 export const Checkout = z.strictObject({
-  /** Number of commits, including the job's own; `full`: full history. */
   depth: z
     .union([z.number(), z.literal("full")], { error: wrongDepth })
     .refine(
       (depth) => depth === "full" || (Number.isInteger(depth) && depth >= 1 && depth <= maxCheckoutDepth),
       wrongDepth,
     )
-    .default(1),
-  /** Whether to fetch the tags that point to a commit of the fetched history. */
-  tags: z.boolean().default(false),
-  /** Only these directories and files. Empty: all. */
-  paths: z.array(CheckoutPath).max(200, "at most 200 paths").default([]),
+    .default(1)
+    .describe("Number of commits of history, including the job's own. `full` is the whole history."),
+  tags: z.boolean().default(false).describe("Whether to fetch the tags that point to a commit of the fetched history."),
+  paths: z
+    .array(CheckoutPath)
+    .max(200, "at most 200 paths")
+    .default([])
+    .describe("Only these directories and files are in the workspace. Empty: all."),
 });
 export type Checkout = z.output<typeof Checkout>;
 

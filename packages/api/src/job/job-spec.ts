@@ -33,16 +33,11 @@ export const Duration = z
 
 /** Limits of a whole job. If a member is absent, the executor's default applies. */
 export const Resources = z.strictObject({
-  /** Cores, fractions allowed. */
-  cpus: z.number().positive().max(1024).optional(),
-  /** Memory and swap together. */
-  memory: ByteSize.optional(),
-  /** Disk space for the workspace and the files that steps write elsewhere. */
-  disk: ByteSize.optional(),
-  /** Maximum number of simultaneous processes and threads. */
-  pids: z.int().min(1).max(4_194_304).optional(),
-  /** Size of `/dev/shm`, whose content counts as memory. */
-  shm: ByteSize.optional(),
+  cpus: z.number().positive().max(1024).optional().describe("Processor cores, fractions allowed."),
+  memory: ByteSize.optional().describe("Memory and swap together."),
+  disk: ByteSize.optional().describe("Disk space for the workspace and the files that steps write elsewhere."),
+  pids: z.int().min(1).max(4_194_304).optional().describe("Maximum number of simultaneous processes and threads."),
+  shm: ByteSize.optional().describe("Size of `/dev/shm`, whose content counts as memory."),
 });
 export type Resources = z.output<typeof Resources>;
 
@@ -88,7 +83,8 @@ export const Egress = z.union(
           }),
         )
         .min(1, "must name at least one destination")
-        .max(200),
+        .max(200)
+        .describe("Destinations such as `example.com:443`, `*.example.org` or `45.45.45.0/24:443`, and no others."),
     }),
   ],
   { error: 'must be "none", "public" or { allow: [NAME_OR_RANGE[:PORT], …] }' },
@@ -150,7 +146,13 @@ export const Namespace = z
 const StepSecret = z.union(
   [
     SecretName.transform((name) => ({ name, file: false })),
-    z.strictObject({ name: SecretName, file: z.boolean().default(false) }),
+    z.strictObject({
+      name: SecretName.describe("Name of the secret, and of its variable."),
+      file: z
+        .boolean()
+        .default(false)
+        .describe("Give the step a read-only file. The variable `NAME_FILE` has its path."),
+    }),
   ],
   { error: "must be NAME or { name: NAME, file: true }, NAME in upper-case letters, digits and '_'" },
 );
@@ -158,18 +160,28 @@ export type StepSecret = z.output<typeof StepSecret>;
 
 export const StepSpec = z
   .strictObject({
-    /** Names the step in logs; unique in the job. Default: its position from 0. */
-    key: StepKey.optional(),
-    image: ImageName,
-    /** A shell script; the step ends at the first command that fails. */
-    run: z.string().min(1, "must not be empty").max(1_000_000).refine(isStorable, unstorable).optional(),
-    /** Like `run`, with one line per member. */
-    commands: z.array(z.string().max(1_000_000).refine(isStorable, unstorable)).min(1).max(10_000).optional(),
-    /** Working directory, relative to the workspace. */
-    dir: WorkspacePath.default(""),
-    env: StepEnvironment.default({}),
-    /** Secrets that only this step gets, as environment variables or as read-only files. */
-    secrets: z.array(StepSecret).max(100).default([]),
+    key: StepKey.optional().describe("Names the step in logs. Unique in the job. Default: its position from 0."),
+    image: ImageName.describe("An image reference, or `host` where the executor allows it."),
+    run: z
+      .string()
+      .min(1, "must not be empty")
+      .max(1_000_000)
+      .refine(isStorable, unstorable)
+      .optional()
+      .describe("A shell script. The step ends at the first command that fails. Give `run` or `commands`."),
+    commands: z
+      .array(z.string().max(1_000_000).refine(isStorable, unstorable))
+      .min(1)
+      .max(10_000)
+      .optional()
+      .describe("The same as `run`, with one element per line."),
+    dir: WorkspacePath.default("").describe("Working directory, relative to the workspace."),
+    env: StepEnvironment.default({}).describe("Environment variables of the step, beside those of the image."),
+    secrets: z
+      .array(StepSecret)
+      .max(100)
+      .default([])
+      .describe("Secrets that only this step gets, as environment variables or as read-only files."),
   })
   .refine((step) => (step.run === undefined) !== (step.commands === undefined), "give exactly one of run and commands")
   .superRefine((step, context) => {
@@ -210,18 +222,21 @@ export const defaultQueueName = "default";
 
 /** A job as people write it: the body of `POST /api/v1/jobs` and the contents of a job file. */
 export const JobSpec = z.strictObject({
-  queue: QueueName.default(defaultQueueName),
-  /** Name of a repository that the instance knows. Without one the workspace is empty. */
-  repository: StoredText.min(1).max(1000).optional(),
-  /** Branch, tag or commit. */
+  queue: QueueName.default(defaultQueueName).describe("The queue from which executors take the job."),
+  repository: StoredText.min(1)
+    .max(1000)
+    .optional()
+    .describe("Name of a repository that the instance knows. Without one the workspace is empty."),
   revision: z
     .string()
     .min(1)
     .max(1000)
     .refine((text) => !text.startsWith("-") && isStorable(text), "not a revision")
-    .default("HEAD"),
-  /** How much of the repository the workspace gets. Default: all files of the job's commit only, without tags. */
-  checkout: Checkout.optional(),
+    .default("HEAD")
+    .describe("Branch, tag or commit. The instance resolves it when the job is submitted."),
+  checkout: Checkout.optional().describe(
+    "How much of the repository the workspace gets. Default: all files of the job's commit only, without tags.",
+  ),
   steps: z
     .array(StepSpec)
     .min(1, "a job must have at least one step")
@@ -234,31 +249,40 @@ export const JobSpec = z.strictObject({
           context.addIssue({ code: "custom", path: [index, "key"], message: `two steps have the name "${key}"` });
         seen.add(key);
       }
-    }),
-  resources: RequestedResources.default({}),
-  /** Default: that of the executor, which is `public` if it can be enforced, else `none`. */
-  egress: Egress.optional(),
-  /** Wall time of the whole job. Default: the executor's maximum. */
-  timeout: Duration.optional(),
-  /** Globs for files in the workspace that are kept, packed as one artifact. */
-  outputs: z.array(WorkspacePath.min(1)).max(1000).default([]),
-  /** Whether the diff between the workspace and the job's commit is kept as an artifact. */
-  diff: z.boolean().default(false),
-  /**
-   * Whether steps can send code indexes of the job's repository and commit to the instance, whatever `egress` is. They
-   * find it at `SRC_ENDPOINT` and need no token.
-   */
-  upload: z.boolean().default(false),
-  /** What the steps find beside their sandbox. `docker`: a Docker daemon of their own, in the job's virtual machine. */
-  services: JobServices.default([]),
-  /** Labels that the executor must offer with the same value. */
-  labels: z.record(StepKey, PlainText.max(255)).default({}),
-  /**
-   * The namespace that the job belongs to. Jobs of equal priority are dequeued in turn from the namespaces of their
-   * queue.
-   */
-  namespace: Namespace.default("default"),
-  /** Files to write into the workspace after the checkout, by path. Text, together at most 8 Mi UTF-16 code units. */
+    })
+    .describe("What the job runs, in order and in one workspace. The first step that fails ends the job."),
+  resources: RequestedResources.default({}).describe(
+    "Limits of the whole job. The executor has defaults for missing fields.",
+  ),
+  egress: Egress.optional().describe(
+    "What the steps can reach over the network. Default: the executor's, which is `public` if it can be enforced, else `none`.",
+  ),
+  timeout: Duration.optional().describe("Wall time of the whole job. Default: the executor's maximum."),
+  outputs: z
+    .array(WorkspacePath.min(1))
+    .max(1000)
+    .default([])
+    .describe("Globs for files in the workspace that are kept, packed as one artifact. Also when a step fails."),
+  diff: z
+    .boolean()
+    .default(false)
+    .describe("Whether the diff between the workspace and the job's commit is kept as an artifact."),
+  upload: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Whether steps can send code indexes of the job's commit to the instance, whatever `egress` is. They find it at `SRC_ENDPOINT` and need no token.",
+    ),
+  services: JobServices.default([]).describe(
+    "What the steps find beside their sandbox. `docker` is a Docker daemon of their own, in the job's virtual machine.",
+  ),
+  labels: z
+    .record(StepKey, PlainText.max(255))
+    .default({})
+    .describe("Labels that the executor must offer with the same value."),
+  namespace: Namespace.default("default").describe(
+    "The user or organization that the job belongs to. Jobs of equal priority are taken in turn from the namespaces of their queue.",
+  ),
   files: z
     .record(WorkspacePath.min(1), z.string().refine(isStorable, unstorable))
     .refine((files) => Object.keys(files).length <= 1000, "at most 1000 files")
@@ -266,9 +290,9 @@ export const JobSpec = z.strictObject({
       (files) => Object.values(files).reduce((sum, text) => sum + text.length, 0) <= 8 * 1024 * 1024,
       "larger than 8 MiB in total",
     )
-    .default({}),
-  /** Jobs with higher priority come first within a queue. */
-  priority: z.int().min(-1000).max(1000).default(0),
+    .default({})
+    .describe("Text files to write into the workspace after the checkout, by path. Together at most 8 MiB."),
+  priority: z.int().min(-1000).max(1000).default(0).describe("Jobs with a higher priority come first within a queue."),
 });
 export type JobSpec = z.output<typeof JobSpec>;
 export type JobSpecInput = z.input<typeof JobSpec>;

@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, globSync } from "node:fs";
 import path from "node:path";
 import fastifyStatic from "@fastify/static";
 import type { FastifyInstance } from "fastify";
@@ -18,12 +18,16 @@ const contentSecurityPolicy = [
   "frame-ancestors 'none'",
 ].join("; ");
 
+/** Has the pages of the documentation site, which need neither sign-in nor the web UI's program. */
+const helpDirectory = "help-pages";
+
 const notBuilt = `<!doctype html><meta charset="utf-8"><title>Airlock</title>
 <h1>Airlock</h1><p>The web UI is not built. Build it with <code>npm run build</code>, or use <code>/api/v1</code>.</p>`;
 
 /** Serves the web UI: its built files, and its page for every other path, because routing happens in the browser. */
 export async function webRoutes(app: FastifyInstance, webDirectory: string): Promise<void> {
   const built = existsSync(path.join(webDirectory, "index.html"));
+  const helpPages = new Set(globSync("**/*.html", { cwd: path.join(webDirectory, helpDirectory) }));
   app.addHook("onRequest", async (request, reply) => {
     // Programs ask for routes that there are not: a page would look like a success to them.
     if (/^\/(?:\.?api|\.executors)(?:[/?]|$)/.test(request.url)) return reply.status(404).send(noSuchRoute);
@@ -55,6 +59,12 @@ export async function webRoutes(app: FastifyInstance, webDirectory: string): Pro
     if (!built) return reply.status(200).type("text/html; charset=utf-8").send(notBuilt);
     // Report a missing asset as an error. With the page, a browser would try to run HTML as a script.
     if (request.url.startsWith("/assets/")) return reply.status(404).type("text/plain").send("file not found");
+    const help = /^\/help(?:\/([^?]*))?(?:\?.*)?$/.exec(request.url);
+    if (help && helpPages.size > 0) {
+      const page = `${help[1] || "index"}.html`;
+      if (!helpPages.has(page)) return reply.status(404).sendFile(`${helpDirectory}/404.html`);
+      return reply.sendFile(`${helpDirectory}/${page}`);
+    }
     return reply.sendFile("index.html");
   });
 }
