@@ -245,6 +245,34 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await page.context().close();
   });
 
+  it("shows a diff of 50,000 lines that stays smooth, and goes to its files", async () => {
+    const job = await web.startJob();
+    await job.close(await job.open("step.oci.test"), 0);
+    const files = Array.from({ length: 500 }, (_, file) => {
+      const lines = Array.from({ length: 48 }, (_, line) => `-old ${file}.${line}\n+new ${file}.${line} </script>`);
+      return `diff --git a/src/${file}.ts b/src/${file}.ts\n--- a/src/${file}.ts\n+++ b/src/${file}.ts\n@@ -1,48 +1,48 @@\n${lines.join("\n")}\n`;
+    });
+    await job.upload("workspace.diff", "diff", files.join(""));
+    await job.complete();
+    const page = await web.open({ viewport: phone });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await page.getByRole("button", { name: "Show the diff" }).click();
+    const diff = page.getByRole("region", { name: "Workspace diff" });
+    await diff.getByText("500 files, 24,000 lines added, 24,000 removed").waitFor();
+    await diff.getByText("new 0.0 </script>").waitFor();
+    const scrolling = await frameCosts(page, 60, () =>
+      diff.locator(".cm-scroller").evaluate((element) => element.scrollBy(0, 900)),
+    );
+    expect(median(scrolling), "ms of work for each frame").toBeLessThan(16);
+    expect(await diff.locator(".cm-line").count()).toBeLessThan(300);
+    await diff.getByRole("combobox", { name: "Go to a file" }).fill("src/499");
+    await page.getByRole("option", { name: "src/499.ts" }).click();
+    await diff.getByText("old 499.0").waitFor();
+    const overflow = () => document.documentElement.scrollWidth - document.documentElement.clientWidth;
+    expect(await page.evaluate(overflow)).toBe(0);
+    await page.context().close();
+  });
+
   it("shows the times of lines as the reader chose, and remembers the choice", async () => {
     const job = await web.startJob();
     const entry = await job.open("step.oci.test");

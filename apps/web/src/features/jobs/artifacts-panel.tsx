@@ -1,17 +1,19 @@
 import type { ArtifactView, JobView } from "@airlock/api";
 import { formatBytes } from "@airlock/job";
-import { Button, Paper, Text } from "@mantine/core";
+import { Button, Loader, Paper, Text } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { IconDownload, IconFileDiff, IconFileZip } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { lazy, Suspense } from "react";
 import { artifactPath, readArtifactText } from "../../api-client/endpoints.ts";
 import { ErrorPanel } from "../../ui/error-panel.tsx";
 import classes from "./artifacts-panel.module.css";
-import { parseDiff } from "./diff-lines.ts";
+
+// Most pages of jobs show no diff, so the viewer is not part of them.
+const DiffViewer = lazy(() => import("../diffs/diff-viewer.tsx"));
 
 /** A page is not suited to larger diffs; they can be downloaded. */
-const shownBytes = 512 * 1024;
-const shownLines = 5000;
+const shownBytes = 16 * 1024 * 1024;
 
 /** The artifacts of an attempt, to download. A diff can also be shown. */
 export function ArtifactsPanel({ job, attempt }: { readonly job: JobView; readonly attempt: number }) {
@@ -69,23 +71,13 @@ function Diff({ job, artifact }: { readonly job: number; readonly artifact: Arti
     staleTime: Number.POSITIVE_INFINITY,
   });
   if (error) return <ErrorPanel title="The diff could not be loaded" error={error} />;
-  if (data === undefined) return null;
-  const lines = parseDiff(data);
-  const cut = artifact.bytes > shownBytes || lines.length > shownLines;
+  if (data === undefined) return <Loader type="dots" m="sm" aria-label="Loading" />;
   return (
     <>
-      <section className={classes.diff} aria-label="Workspace diff">
-        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: scrollable content must be reachable by keyboard */}
-        <pre className={classes.lines} tabIndex={0}>
-          {lines.slice(0, shownLines).map((line, index) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: lines have no other identity and never move
-            <span key={index} className={classes.line} data-kind={line.kind}>
-              {line.text}
-            </span>
-          ))}
-        </pre>
-      </section>
-      {cut && (
+      <Suspense fallback={<Loader type="dots" m="sm" aria-label="Loading" />}>
+        <DiffViewer diff={data} />
+      </Suspense>
+      {artifact.bytes > shownBytes && (
         <Text size="sm" c="dimmed" px="sm" py={6}>
           The rest of the diff is in the download.
         </Text>
