@@ -37,6 +37,7 @@ export {
   shellLessImage,
   writeOciLayout,
 } from "./images/fixture-images.ts";
+export { findGo } from "./kubernetes/find-go.ts";
 export { helm } from "./kubernetes/helm.ts";
 export { type ClusterAccess, importArchive, importImage, kubectl, trustRegistry } from "./kubernetes/start-cluster.ts";
 export { loginHeader, startOidcProvider, type TestOidcProvider } from "./oidc/start-oidc-provider.ts";

@@ -1,3 +1,4 @@
+import { globProblem } from "../template/glob.ts";
 import type { FieldProblem } from "./spec-problem.ts";
 import type { RawBatchSpec, RawHook, RawStep } from "./spec-schema.ts";
 
@@ -29,6 +30,10 @@ export function checkRules(spec: RawBatchSpec): readonly FieldProblem[] {
     );
   }
 
+  for (const [index, item] of (spec.workspaces ?? []).entries()) {
+    const problem = item.in == null ? undefined : globProblem(item.in);
+    if (problem) report(["workspaces", index, "in"], problem, undefined, "value");
+  }
   for (const [index, step] of (spec.steps ?? []).entries()) checkStep(step, ["steps", index], version, report);
   const hooks = spec.changesetHooks;
   if (hooks != null && version !== 3) {
@@ -49,6 +54,10 @@ export function checkRules(spec: RawBatchSpec): readonly FieldProblem[] {
     for (const [index, rule] of published.entries()) {
       if (Object.keys(rule).length !== 1) {
         report(["changesetTemplate", "published", index], "must have exactly one pattern", undefined, "value");
+      }
+      for (const key of Object.keys(rule)) {
+        const problem = globProblem(key.replace(/@.*/s, ""));
+        if (problem) report(["changesetTemplate", "published", index, key], problem);
       }
     }
   }

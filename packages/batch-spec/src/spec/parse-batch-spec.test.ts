@@ -134,6 +134,25 @@ changesetHooks:
       "name: n\nimportChangesets: [{repository: r, externalIDs: [12345678901234567890]}]",
       "too large to be kept exactly (put it in quotes)",
     ],
+    [
+      shortSpec("    if: ${{ reposiotry.name }}\n"),
+      's:7:9: steps[0].if: unknown variable or function "reposiotry"; did you mean "repository"? (line 1, column 5',
+    ],
+    [shortSpec("    env: [{A: '${{ step.stdot }}'}]\n"), 'unknown variable "step.stdot"; did you mean "step.stdout"?'],
+    [shortSpec("    files: {/a: '${{ end }}'}\n"), "steps[0].files./a: unexpected `end`"],
+    [
+      shortSpec("    outputs: {o: {value: '${{ batch_change_link }}'}}\n"),
+      'steps[0].outputs.o.value: unknown variable or function "batch_change_link"',
+    ],
+    [
+      shortSpec().replace("title: t", "title: ${{ previous_step.stdout }}"),
+      'changesetTemplate.title: unknown variable or function "previous_step"',
+    ],
+    [shortSpec("", "  published: [{'[a': true}]\n"), 'the glob "[a" has an unclosed `[`'],
+    [
+      "name: n\nworkspaces: [{rootAtLocationOf: x, in: '{a'}]",
+      's:2:40: workspaces[0].in: the glob "{a" has an unclosed `{`',
+    ],
     ["", "s:1:1: is empty"],
     ["name: n\n---\nname: m", "a second document begins here"],
     ["name: *x", 's:1:7: no anchor named "x"'],

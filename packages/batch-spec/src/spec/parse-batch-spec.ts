@@ -9,6 +9,7 @@ import type {
   Step,
 } from "./batch-spec.ts";
 import { checkRules } from "./check-rules.ts";
+import { checkTemplates } from "./check-templates.ts";
 import { describeIssues } from "./describe-issues.ts";
 import { formatPath, type SpecProblem } from "./spec-problem.ts";
 import { batchSpecSchema, type RawBatchSpec, type RawHook, type RawStep } from "./spec-schema.ts";
@@ -24,7 +25,9 @@ export function parseBatchSpec(text: string): ParsedSpec {
     return { problems: document.problems.map(({ span, ...problem }) => ({ ...span, path: "", ...problem })) };
   }
   const parsed = batchSpecSchema.safeParse(document.value);
-  const found = parsed.success ? checkRules(parsed.data) : describeIssues(parsed.error.issues, document.value);
+  const found = parsed.success
+    ? [...checkRules(parsed.data), ...checkTemplates(parsed.data)]
+    : describeIssues(parsed.error.issues, document.value);
   if (parsed.success && found.length === 0) return { spec: makeSpec(parsed.data) };
   const problems = found.slice(0, 100).map(({ path, target, message, help }) => ({
     ...document.locate(path, target),

@@ -43,9 +43,9 @@ const maximumAliases = 100;
 
 /**
  * Parses one document of YAML 1.2, which includes JSON, with merge keys (`<<`). Every loop and recursion is bounded, so
- * the text may come from anybody.
+ * the text may come from anybody. With `intAsBigInt`, whole numbers are `bigint`, and numbers with a dot are not.
  */
-export function readYaml(text: string): YamlResult {
+export function readYaml(text: string, { intAsBigInt = false } = {}): YamlResult {
   const lineCounter = new LineCounter();
   const spanOf = (start: number, end: number): Span => {
     const { line, col } = lineCounter.linePos(start);
@@ -65,6 +65,7 @@ export function readYaml(text: string): YamlResult {
     version: "1.2",
     stringKeys: true,
     merge: true,
+    intAsBigInt,
     // The parser compares each key with all others. `checkTree` finds the same faults in linear time.
     uniqueKeys: false,
   });
