@@ -178,6 +178,7 @@ describe("an executor with an instance of Airlock", () => {
     expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).toContain("results");
     expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).not.toContain("uploads");
     expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).not.toContain("docker");
+    expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).not.toContain("container-images-only");
     expect(instance.bodies("dequeue")[0]?.airlock?.waitMs).toBeGreaterThan(10_000);
     expect(instance.bodies("markComplete")[0]).toMatchObject({ attempt: 1 });
     expect(instance.bodies("addExecutionLogEntry")).toEqual([]);

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { arch, platform } from "node:os";
-import { type ExecutorCapability, executorCapabilities } from "@airlock/api";
+import { type ExecutorCapability, type ExecutorRestriction, executorCapabilities } from "@airlock/api";
 import { onAbort } from "@airlock/async";
 import type { Runtime, RuntimeDescription } from "@airlock/runtime";
 import type { Logger } from "pino";
@@ -181,12 +181,17 @@ function queueNames({ instance: { queues } }: Config): readonly string[] {
 }
 
 /** What this machine lacks is not offered, so that such jobs go to other executors. */
-function offeredCapabilities({ servicesProblem, dockerProblem }: RuntimeDescription): readonly ExecutorCapability[] {
+function offeredCapabilities({
+  servicesProblem,
+  dockerProblem,
+  hasHostImage,
+}: RuntimeDescription): readonly (ExecutorCapability | ExecutorRestriction)[] {
   const lacking = new Set<ExecutorCapability>([
     ...(servicesProblem === undefined ? [] : (["uploads"] as const)),
     ...(dockerProblem === null ? [] : (["docker"] as const)),
   ]);
-  return executorCapabilities.filter((name) => !lacking.has(name));
+  const restrictions = hasHostImage ? [] : (["container-images-only"] as const);
+  return [...executorCapabilities.filter((name) => !lacking.has(name)), ...restrictions];
 }
 
 function telemetryOf(config: Config, runtime: Runtime, description: RuntimeDescription, gitVersion: string) {

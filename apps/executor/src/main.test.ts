@@ -127,6 +127,26 @@ describe("the executor command", () => {
     expect(refused).toMatchObject({ exitCode: 1, output: expect.stringContaining("executor install microvm") });
   });
 
+  it("needs no settings of the instance for images and test machines", async () => {
+    const none = { EXECUTOR_FRONTEND_URL: "", EXECUTOR_FRONTEND_PASSWORD: "", EXECUTOR_QUEUE_NAME: "" };
+    const load = ["image", "load", join(dir, "missing.tar")];
+    const [list, end, image, certificates] = await Promise.all([
+      execute(["test-vm", "list"], none).exit,
+      execute(["test-vm", "end", "x"], none).exit,
+      execute(load, { ...none, EXECUTOR_RUNTIME: "oci" }).exit,
+      execute(load, { ...none, EXECUTOR_RUNTIME: "oci", EXECUTOR_REGISTRY_CERTS_DIR: join(dir, "none") }).exit,
+    ]);
+
+    expect(list).toEqual({ exitCode: 0, output: "" });
+    expect(end).toMatchObject({ exitCode: 1, output: expect.stringContaining('there is no test machine "x"') });
+    expect(image).toMatchObject({ exitCode: 1, output: expect.stringContaining("missing.tar") });
+    expect(image.output).not.toContain("EXECUTOR_");
+    expect(certificates).toMatchObject({
+      exitCode: 1,
+      output: expect.stringMatching(/EXECUTOR_REGISTRY_CERTS_DIR can't be used: .*none/),
+    });
+  });
+
   it("lists the problems of its configuration and exits with 1", async () => {
     const { exitCode, output } = await execute(["run"], {
       EXECUTOR_FRONTEND_URL: "nowhere",

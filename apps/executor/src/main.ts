@@ -12,6 +12,7 @@ import { guestDir, runtimeDir } from "./cli/runtime-dir.ts";
 import {
   attachTestVm,
   endTestVm,
+  type HeldTestVms,
   holdCommand,
   holdTestVmProcess,
   parseHoldOptions,
@@ -43,7 +44,7 @@ const actions: CommandLineActions = {
     });
     return 0;
   },
-  loadImages: async (file) => await loadImages(parseConfig(process.env), resolve(file)),
+  loadImages: async (file) => await loadImages(parseConfig(process.env, { needsInstance: false }), resolve(file)),
   runJob: async () => {
     const config = parseConfig({ ...process.env, ...localEnvironment });
     await runLocalJob({
@@ -57,18 +58,22 @@ const actions: CommandLineActions = {
     return 0;
   },
   testVm: async (options) => await testVm(options, testVmContext()),
-  attachTestVm: async (name) => await attachTestVm(name, testVmContext()),
-  endTestVm: async (name) => await endTestVm(name, testVmContext()),
-  listTestVms: async () => await printTestVms(testVmContext()),
+  attachTestVm: async (name) => await attachTestVm(name, heldTestVms()),
+  endTestVm: async (name) => await endTestVm(name, heldTestVms()),
+  listTestVms: async () => await printTestVms(heldTestVms()),
+};
+
+const print = {
+  out: (line: string) => console.log(line),
+  error: (line: string) => console.error(line),
 };
 
 function testVmContext(): TestVmContext {
-  return {
-    config: parseConfig(process.env),
-    openRuntime: openMicrovm,
-    out: (line) => console.log(line),
-    error: (line) => console.error(line),
-  };
+  return { config: parseConfig(process.env), openRuntime: openMicrovm, ...print };
+}
+
+function heldTestVms(): HeldTestVms {
+  return { dataDir: readDataDir(process.env), ...print };
 }
 
 async function run(config: Config, verify: boolean): Promise<number> {

@@ -9,6 +9,7 @@ import { selectRuntime } from "@airlock/runtime/select";
 import type { Config } from "../config/options.ts";
 import { DockerConfigCredentials } from "../registry-credentials/docker-config-credentials.ts";
 import { readStartupScript } from "./read-startup-script.ts";
+import { requireCertificatesDirectory } from "./require-certificates-directory.ts";
 import { guestDir, runtimeDir } from "./runtime-dir.ts";
 
 export async function createRuntime(
@@ -16,6 +17,7 @@ export async function createRuntime(
   stateDir: string,
   { signal, onProblem }: { readonly signal: AbortSignal; readonly onProblem: (problem: string) => void },
 ): Promise<Runtime> {
+  await requireCertificatesDirectory(config);
   const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway, unenforcedLimits } =
     config.runtime;
   const { closed, pool, nameServers } = config.runtime.egress;
@@ -100,6 +102,7 @@ export function ociOptions(config: Config, stateDir: string): OciRuntimeOptions 
 
 /** Opens the runtime of virtual machines, whatever runtime the configuration chooses for jobs. */
 export async function openMicrovm(config: Config, onProblem: (problem: unknown) => void): Promise<MicrovmRuntime> {
+  await requireCertificatesDirectory(config);
   const chosen: Config = { ...config, runtime: { ...config.runtime, kind: "microvm" } };
   return await openMicrovmRuntime({ ...(await microvmOptions(chosen, runtimeDir(config))), onProblem });
 }

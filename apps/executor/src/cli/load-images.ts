@@ -3,6 +3,7 @@ import { openMicrovmRuntime } from "@airlock/runtime/microvm";
 import { createOciRuntime } from "@airlock/runtime/oci";
 import type { Config } from "../config/options.ts";
 import { microvmOptions, ociOptions } from "./create-runtime.ts";
+import { requireCertificatesDirectory } from "./require-certificates-directory.ts";
 import { runtimeDir } from "./runtime-dir.ts";
 
 /** Adds the images of an archive to the store of the oci or microvm runtime and prints their references. */
@@ -13,6 +14,7 @@ export async function loadImages(config: Config, file: string): Promise<number> 
       hint: "Push the images to a registry, or import them on the nodes.",
     });
   }
+  await requireCertificatesDirectory(config);
   const runtime =
     config.runtime.kind === "microvm"
       ? await openMicrovmRuntime({ ...(await microvmOptions(config, runtimeDir(config))), choice: "installed" })

@@ -18,15 +18,23 @@ const olderNames: ReadonlyMap<string, string> = new Map([
   ["EXECUTOR_FIRECRACKER_MEMORY", "EXECUTOR_JOB_MEMORY"],
 ]);
 
+/** Stands for an instance in commands that talk to none. No host has this name (RFC 2606). */
+const noInstance = { EXECUTOR_FRONTEND_URL: "http://none.invalid", EXECUTOR_FRONTEND_PASSWORD: "none" } as const;
+
 /**
  * The only reader of the environment. Finds all problems before it reports them.
+ * @param options.needsInstance Whether the instance and its queues must be named. Default: true.
  * @throws {AirlockError} code `invalid-configuration`: one line per problem, with the variable and how to fix it.
  */
-export function parseConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+export function parseConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  { needsInstance = true }: { readonly needsInstance?: boolean } = {},
+): Config {
   // Templates leave a variable empty when no value was given, so an empty variable counts as not set.
   const given = Object.fromEntries(
     Object.entries(environment).filter(([, value]) => value !== undefined && value !== ""),
   );
+  if (!needsInstance) Object.assign(given, { ...noInstance, ...given });
   const olderNameOf = new Map<string, string>();
   for (const [old, name] of olderNames) {
     if (given[old] === undefined || given[name] !== undefined) continue;
@@ -43,7 +51,12 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   const { proxies, problems: proxyProblems } = parseProxies(given);
   if (kind === "kubernetes") problems.push(...kubernetesProblems(given));
   if (parsed.success) problems.push(...volumeProblems(parsed.data));
-  problems.push(...problemsBetween(given, nameAsGiven), ...others.problems, ...proxyProblems);
+  problems.push(
+    ...(needsInstance ? queueProblems(given) : []),
+    ...problemsBetween(given, nameAsGiven),
+    ...others.problems,
+    ...proxyProblems,
+  );
   if (!parsed.success || problems.length > 0) {
     throw new AirlockError(`invalid configuration:\n${problems.map((line) => `  - ${line}`).join("\n")}`, {
       code: "invalid-configuration",
@@ -54,12 +67,11 @@ export function parseConfig(environment: Readonly<Record<string, string | undefi
   return { ...config, notes: [...others.notes, ...notesOnRuntime(config.runtime.kind, given)] };
 }
 
-function problemsBetween(
-  given: Readonly<Record<string, string | undefined>>,
-  nameAsGiven: (name: string) => string,
-): string[] {
+function queueProblems({
+  EXECUTOR_QUEUE_NAME: one,
+  EXECUTOR_QUEUE_NAMES: several,
+}: Readonly<Record<string, string | undefined>>): string[] {
   const problems: string[] = [];
-  const { EXECUTOR_QUEUE_NAME: one, EXECUTOR_QUEUE_NAMES: several, EXECUTOR_FRONTEND_URL: url } = given;
   if (one === undefined && several === undefined) {
     problems.push(
       "EXECUTOR_QUEUE_NAME is not set: name the queue to take jobs from, or several in EXECUTOR_QUEUE_NAMES",
@@ -68,6 +80,15 @@ function problemsBetween(
   if (one !== undefined && several !== undefined) {
     problems.push("EXECUTOR_QUEUE_NAME and EXECUTOR_QUEUE_NAMES are both set: keep one of them");
   }
+  return problems;
+}
+
+function problemsBetween(
+  given: Readonly<Record<string, string | undefined>>,
+  nameAsGiven: (name: string) => string,
+): string[] {
+  const problems: string[] = [];
+  const { EXECUTOR_FRONTEND_URL: url } = given;
   if (isTrue(given.EXECUTOR_STEP_CA_CERTIFICATES) && !given.NODE_EXTRA_CA_CERTS) {
     problems.push("EXECUTOR_STEP_CA_CERTIFICATES is set, but NODE_EXTRA_CA_CERTS names no certificate authorities");
   }

@@ -3,6 +3,7 @@ import {
   type ArtifactKind,
   type DequeueRequest,
   type ExecutorCapability,
+  type ExecutorRestriction,
   executorCapabilities,
   executorHeaders,
   HeartbeatResponse,
@@ -45,20 +46,20 @@ export class InstanceClient {
   readonly executorName: string;
   readonly #http: HttpClient;
   readonly #bodies = new BodyPool();
-  readonly #capabilities: readonly ExecutorCapability[];
+  readonly #capabilities: readonly (ExecutorCapability | ExecutorRestriction)[];
   readonly #options: InstanceOptions;
 
   readonly #onAnswered: (operation: string, failed: boolean, durationMs: number) => void;
 
   /**
    * @param onAnswered Called for each request about queues and jobs, also when it gets no answer.
-   * @param capabilities Those that this executor has on this machine. Default: all.
+   * @param capabilities Those that this executor has on this machine, and its restrictions. Default: all, and none.
    */
   constructor(
     options: InstanceOptions,
     executorName: string,
     onAnswered: (operation: string, failed: boolean, durationMs: number) => void = () => {},
-    capabilities: readonly ExecutorCapability[] = executorCapabilities,
+    capabilities: readonly (ExecutorCapability | ExecutorRestriction)[] = executorCapabilities,
   ) {
     this.#capabilities = capabilities;
     this.#options = options;

@@ -152,6 +152,10 @@ describeWithEngines(["microvm"], "jobs in virtual machines", () => {
     instance.enqueue({ ...base, ...(base.airlock ? { airlock: { ...base.airlock, resources: small } } : {}) });
   }
 
+  it("leaves jobs with the image host to executors that have it", () => {
+    expect(instance.bodies("dequeue")[0]?.airlock?.capabilities).toContain("container-images-only");
+  });
+
   it(
     "boot in validate with the files that install copied",
     async () => {

@@ -14,6 +14,10 @@ const main = fileURLToPath(new URL("../main.ts", import.meta.url));
 /** Kept across runs, because the guest's kernel has to be downloaded. */
 const guestCache = fileURLToPath(new URL("../../../../node_modules/.cache/airlock-guest/", import.meta.url));
 const machineMs = 120_000;
+/** An administrator's shell without the settings of `executor run`. */
+const withoutInstance = {
+  env: { EXECUTOR_FRONTEND_URL: "", EXECUTOR_FRONTEND_PASSWORD: "", EXECUTOR_QUEUE_NAME: "" },
+} as const;
 /** The shell's prompt. busybox asks for the position of the cursor behind it. */
 const prompt = /test-vm:\/data# \S*$/;
 
@@ -37,8 +41,8 @@ describeWithEngines(["microvm"], "executor test-vm", () => {
   }, machineMs);
 
   afterAll(async () => {
-    const left = (await execute(["list"])).out.trim();
-    for (const name of left === "" ? [] : left.split("\n")) await execute(["end", name]);
+    const left = (await execute(["list"], withoutInstance)).out.trim();
+    for (const name of left === "" ? [] : left.split("\n")) await execute(["end", name], withoutInstance);
     await stack.disposeAsync();
   }, machineMs);
 
@@ -98,7 +102,7 @@ describeWithEngines(["microvm"], "executor test-vm", () => {
 
   const machines = async () => {
     const processes = await outputOf(["ps", "-eo", "args"]);
-    return [...processes.matchAll(/guest=(probe-test-vm-\w+)/g)].map(([, name]) => name);
+    return [...processes.matchAll(/^\S*qemu-system\S* .*guest=(probe-test-vm-\w+)/gm)].map(([, name]) => name);
   };
   const nothingIsLeft = async () => {
     expect(await machines()).toEqual([]);
@@ -147,16 +151,17 @@ describeWithEngines(["microvm"], "executor test-vm", () => {
       const name = out.trim();
       expect(name).toMatch(/^probe-test-vm-[0-9a-f]{8}$/);
       expect(await machines()).toEqual([name]);
-      expect((await execute(["list"])).out).toBe(`${name}\n`);
+      expect((await execute(["list"], withoutInstance)).out).toBe(`${name}\n`);
 
       const terminal = await execute(["attach", name], {
         typed: [
           [prompt, "stty size; cat a.txt; touch made\r"],
-          [/from the checkout\s.*# \S*$/s, "exit\r"],
+          [/from the checkout\s.*# \S*$/s, "exit 255\r"],
         ],
       });
       expect(terminal.out).toMatch(/31 97\s+from the checkout\s/);
       expect(terminal.out).toContain(`${name} keeps running`);
+      expect(terminal.exitCode).toBe(255);
       const again = await execute(["attach", name], {
         typed: [
           [prompt, "echo *\r"],
@@ -167,9 +172,9 @@ describeWithEngines(["microvm"], "executor test-vm", () => {
       const piped = await execute(["attach", name]);
       expect(piped.errors).toContain("attach needs a terminal");
 
-      expect((await execute(["end", name])).out).toBe(`${name} has ended\n`);
+      expect((await execute(["end", name], withoutInstance)).out).toBe(`${name} has ended\n`);
       await nothingIsLeft();
-      const gone = await execute(["end", name]);
+      const gone = await execute(["end", name], withoutInstance);
       expect([gone.exitCode, gone.errors]).toEqual([1, expect.stringContaining(`there is no test machine "${name}"`)]);
     },
     3 * machineMs,
@@ -181,10 +186,10 @@ describeWithEngines(["microvm"], "executor test-vm", () => {
       const { out, exitCode } = await execute([], {
         typed: [
           [prompt, "id -u; uname -r\r"],
-          [/cloud-amd64\s.*# \S*$/s, "exit\r"],
+          [/cloud-amd64\s.*# \S*$/s, "exit 7\r"],
         ],
       });
-      expect([exitCode, out]).toEqual([0, expect.stringMatching(/\s0\s.*-cloud-amd64\s/s)]);
+      expect([exitCode, out]).toEqual([7, expect.stringMatching(/\s0\s.*-cloud-amd64\s/s)]);
       expect(out).toMatch(/probe-test-vm-\w+ has ended/);
       await nothingIsLeft();
     },

@@ -50,7 +50,15 @@ export class HostProcessRuntime implements Runtime {
       disk: "none" as const,
     };
     const servicesProblem = "Processes of the host have no network of their own.";
-    return { version: "0", enforces, checkoutOwner: null, servicesProblem, dockerProblem, notes: [] };
+    return {
+      version: "0",
+      enforces,
+      checkoutOwner: null,
+      servicesProblem,
+      dockerProblem,
+      hasHostImage: true,
+      notes: [],
+    };
   }
 
   async createSandbox(plan: SandboxPlan, { signal }: { readonly signal: AbortSignal }): Promise<Sandbox> {

@@ -87,6 +87,15 @@ describe("jobNeeds", () => {
     expect(waivableNeeds).not.toContain("services: docker");
   });
 
+  it("keeps a job with the image host from executors that run only container images", () => {
+    const spec = JobSpec.parse({ steps: [{ ...step, image: "host" }] });
+    expect(jobNeeds(spec, null)).toEqual(["image: host"]);
+    expect(supportedNeeds({ extensions: true, capabilities: ["results"] })).toContain("image: host");
+    const restricted = { extensions: true, capabilities: ["results", "container-images-only"] };
+    expect(supportedNeeds(restricted)).not.toContain("image: host");
+    expect(waivableNeeds).not.toContain("image: host");
+  });
+
   it("returns only needs that a fully capable executor supports, while a foreign one supports none of them", () => {
     const all = supportedNeeds({ extensions: true, capabilities: ["results", "secret-files"] });
     expect(specs.flatMap(({ spec }) => jobNeeds(spec, null)).filter((need) => !all.includes(need))).toEqual([]);

@@ -184,7 +184,7 @@ describe("explainJob", () => {
       "an executor lacks support that the queue can't do without",
       { ...queued, needs: ["egress", "image: host"], allowUnenforced: true, executors: [foreign] },
       "no-matching-executor",
-      'No executor of queue "default" supports image: host. An up-to-date Airlock executor does.',
+      'No executor of queue "default" supports image: host. An up-to-date Airlock executor with EXECUTOR_RUNTIME=docker or oci does; it also needs EXECUTOR_ALLOW_HOST_IMAGE=true.',
     ],
     [
       "no executor offers Docker",

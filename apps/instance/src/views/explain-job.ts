@@ -195,6 +195,9 @@ function remedy(needs: readonly string[]): string {
   if (needs.includes("services: docker")) {
     return "An Airlock executor with EXECUTOR_RUNTIME=microvm does, after `executor install microvm --docker` on its machine.";
   }
+  if (needs.includes("image: host")) {
+    return "An up-to-date Airlock executor with EXECUTOR_RUNTIME=docker or oci does; it also needs EXECUTOR_ALLOW_HOST_IMAGE=true.";
+  }
   if (needs.includes("upload")) {
     return "An up-to-date Airlock executor does that runs as root; `executor validate` names what is missing on its machine.";
   }

@@ -27,6 +27,12 @@ export const executorCapabilities = [
 ] as const;
 export type ExecutorCapability = (typeof executorCapabilities)[number];
 
+/**
+ * What an executor lacks that all others have, reported among its capabilities.
+ * - `container-images-only`: it runs no step whose image is `host`.
+ */
+export type ExecutorRestriction = "container-images-only";
+
 /** `POST queue/{queue}/dequeue` and `POST queue/dequeue`. Unknown members are ignored, as the protocol requires. */
 export const DequeueRequest = z.object({
   executorName: ExecutorName,

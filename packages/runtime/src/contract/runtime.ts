@@ -110,6 +110,8 @@ export interface RuntimeDescription {
   readonly servicesProblem?: string;
   /** Why plans with `docker` are refused here, and how to change that. `null`: they are not refused. */
   readonly dockerProblem: string | null;
+  /** Whether steps can run in the image `host` if the administrator permits it. */
+  readonly hasHostImage: boolean;
   /** What is weaker on this host than it could be, and how to fix it; one sentence each. */
   readonly notes: readonly string[];
 }

@@ -37,8 +37,8 @@ export interface SandboxPlan {
    */
   readonly onEgressDenied?: (denial: EgressDenial) => void;
   /**
-   * Called with a sentence when the sandbox waits for something that the executor does not control, e.g. a node with
-   * room. Default: not reported.
+   * Called with a sentence when the sandbox waits for something that takes long, e.g. a node with room, or the start of
+   * a Docker daemon. Default: not reported.
    */
   readonly onWait?: (reason: string) => void;
 }

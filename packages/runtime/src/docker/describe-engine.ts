@@ -117,6 +117,7 @@ export function describeEngine(
       disk: boundsLayers ? "file-system" : "watcher",
     },
     dockerProblem: onlyMachinesHaveDocker,
+    hasHostImage: true,
     ...(limitsProblem === null ? {} : { limitsProblem }),
     ...(canEnforce || egressNotes[0] === undefined ? {} : { egressProblem: egressNotes[0] }),
     notes: [...notes, ...egressNotes],

@@ -109,6 +109,7 @@ class CreatedKubernetesRuntime implements Runtime {
       checkoutOwner: null,
       limitsProblem,
       dockerProblem: onlyMachinesHaveDocker,
+      hasHostImage: false,
       notes: [limitsProblem],
     };
   }

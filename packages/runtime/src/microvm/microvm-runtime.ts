@@ -152,6 +152,7 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       checkoutOwner: null,
       ...(egressProblem ? { egressProblem } : {}),
       dockerProblem,
+      hasHostImage: false,
       notes: [
         ...(this.#options.notes ?? []),
         ...relaxations(this.#hardening),
@@ -185,8 +186,8 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       await putGuestFiles(agent, plan.workspace.files, signal);
       if (plan.docker && !("problem" in docker)) {
         const { resolvConf, guest: device } = guest.network;
-        const { limits, dockerDaemon: daemon } = plan;
-        const start = { disk: dockerSlot, limits, resolvConf, mtu: device?.mtu ?? null, daemon };
+        const { limits, dockerDaemon: daemon, onWait } = plan;
+        const start = { disk: dockerSlot, limits, resolvConf, mtu: device?.mtu ?? null, daemon, onWait };
         await startDocker({ vm: guest.vm, agent }, docker.path, start, signal);
       }
       const sandbox = this.#sandbox(plan, guest);

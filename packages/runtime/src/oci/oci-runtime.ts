@@ -239,6 +239,7 @@ class CreatedOciRuntime implements OciRuntime {
       mountsCheckoutLayers: await this.#mountsCheckoutLayers(signal),
       ...(egress.public || egress.notes[0] === undefined ? {} : { egressProblem: egress.notes[0] }),
       dockerProblem: onlyMachinesHaveDocker,
+      hasHostImage: true,
       ...("problem" in this.#parts.serviceCalls ? { servicesProblem: this.#parts.serviceCalls.problem } : {}),
       notes: [
         ...notes,

@@ -28,6 +28,7 @@ export interface WorkplaceOptions {
   readonly docker?: boolean;
   readonly dockerDaemon?: NonNullable<SandboxPlan["dockerDaemon"]>;
   readonly onEgressDenied?: (denial: EgressDenial) => void;
+  readonly onWait?: (reason: string) => void;
   readonly registryAuth?: NonNullable<SandboxPlan["registryAuth"]>;
   /** Default: an empty workspace. */
   readonly workspace?: Partial<WorkspacePlan>;
@@ -87,6 +88,7 @@ export async function openWorkplace(runtime: Runtime, options: WorkplaceOptions)
       ...(options.docker ? { docker: true } : {}),
       ...(options.dockerDaemon ? { dockerDaemon: options.dockerDaemon } : {}),
       ...(onEgressDenied ? { onEgressDenied } : {}),
+      ...(options.onWait ? { onWait: options.onWait } : {}),
       ...(registryAuth ? { registryAuth } : {}),
     },
     { signal },

@@ -6,11 +6,14 @@ import { encodeInput, encodeWindowSize, TelnetOutput } from "./telnet.ts";
 /** Ctrl-]: leaves the terminal even if the guest does not answer. */
 const detachKey = 0x1d;
 
-/** Connects this process's terminal with a terminal that speaks telnet. Resolves when the stream ended or the user left. */
+/**
+ * Connects this process's terminal with a terminal that speaks telnet. Resolves when the stream ended or the user left,
+ * with the exit code of the shell, or `null` if the shell goes on or did not tell one.
+ */
 export async function attachTerminal(
   stream: Duplex,
   { stdin, stdout, signal }: { readonly stdin: ReadStream; readonly stdout: WriteStream; readonly signal: AbortSignal },
-): Promise<void> {
+): Promise<number | null> {
   const { promise: ended, resolve } = Promise.withResolvers<void>();
   const output = new TelnetOutput();
   const resized = () => void stream.write(encodeWindowSize({ columns: stdout.columns, rows: stdout.rows }));
@@ -39,4 +42,5 @@ export async function attachTerminal(
     stdin.setRawMode(false);
     stream.destroy();
   }
+  return output.exitCode;
 }

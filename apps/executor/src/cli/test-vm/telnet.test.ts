@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { encodeInput, encodeWindowSize, TelnetOutput } from "./telnet.ts";
+import { encodeExitCode, encodeInput, encodeWindowSize, TelnetOutput } from "./telnet.ts";
 
 describe("the telnet protocol", () => {
   it("takes commands out of the output, wherever it is cut", () => {
@@ -11,6 +11,18 @@ describe("the telnet protocol", () => {
       const read = Buffer.concat([output.decode(whole.subarray(0, cut)), output.decode(whole.subarray(cut))]);
       expect(read).toEqual(Buffer.from([97, 98, 255, 99]));
     }
+  });
+
+  it("carries each exit code beside the output, wherever it is cut", () => {
+    for (const code of [0, 3, 240, 250, 255]) {
+      const whole = Buffer.from([...Buffer.from("a"), ...encodeExitCode(code), ...Buffer.from("b")]);
+      for (let cut = 0; cut <= whole.length; cut += 1) {
+        const output = new TelnetOutput();
+        const read = [output.decode(whole.subarray(0, cut)), output.decode(whole.subarray(cut))].join("");
+        expect([read, output.exitCode]).toEqual(["ab", code]);
+      }
+    }
+    expect(new TelnetOutput().exitCode).toBeNull();
   });
 
   it("passes on every byte that a user types", () => {

@@ -5,6 +5,13 @@
 const interpret = 255;
 const [subBegin, subEnd, will, dont] = [250, 240, 251, 254] as const;
 const windowSize = 31;
+/** Not assigned by IANA. Before the end of the stream it tells how the shell ended. */
+const exitCode = 200;
+
+/** Encodes the exit code of a terminal's shell, for {@link TelnetOutput}. */
+export function encodeExitCode(code: number): Buffer {
+  return Buffer.from([interpret, subBegin, exitCode, ...encodeInput(Buffer.of(code)), interpret, subEnd]);
+}
 
 /** Encodes what a user types. */
 export function encodeInput(bytes: Uint8Array): Buffer {
@@ -25,17 +32,32 @@ type State = "text" | "command" | "option" | "sub" | "sub-command";
 /** Takes the server's commands out of its output. What it says is untrusted: no sequence makes this grow or fail. */
 export class TelnetOutput {
   #state: State = "text";
+  readonly #negotiated: number[] = [];
+  #exitCode: number | null = null;
+
+  /** Exit code of the terminal's shell. `null`: the server did not tell one. */
+  get exitCode(): number | null {
+    return this.#exitCode;
+  }
 
   decode(bytes: Uint8Array): Buffer {
     const text: number[] = [];
     for (const byte of bytes) {
+      // Only the beginning of what is negotiated matters, so its length needs no limit.
+      if (this.#state === "sub" && this.#negotiated.length < 2) this.#negotiated.push(byte);
       if (this.#state === "text" && byte !== interpret) text.push(byte);
       else if (this.#state === "command" && byte === interpret) {
         text.push(byte);
         this.#state = "text";
       } else this.#state = nextState(this.#state, byte);
+      if (this.#state === "text") this.#endNegotiation();
     }
     return Buffer.from(text);
+  }
+
+  #endNegotiation(): void {
+    const [option, code] = this.#negotiated.splice(0);
+    if (option === exitCode && code !== undefined) this.#exitCode = code;
   }
 }
 

@@ -3,7 +3,7 @@ import { pipeline } from "node:stream/promises";
 import { onAbort } from "@airlock/async";
 import { errorMessage } from "@airlock/job";
 import type { Sandbox, SandboxService } from "@airlock/runtime";
-import { encodeInput } from "./telnet.ts";
+import { encodeExitCode, encodeInput } from "./telnet.ts";
 
 /** The port on the sandbox's 127.0.0.1 over which a terminal's bytes pass. */
 const terminalPort = 4471;
@@ -11,11 +11,13 @@ const terminalPort = 4471;
 /** busybox provides the terminal. It works in every image, because it needs no libraries. */
 const files = {
   session: `#!/bin/sh
+exec 9>&1
 exec /airlock/busybox nc 127.0.0.1 ${terminalPort} -e /airlock/busybox telnetd -i -f /dev/null -l /airlock/shell
 `,
   shell: `#!/bin/sh
 cd /data
-exec /bin/sh -i
+/bin/sh -i 9>&-
+echo "exit $?" >&9
 `,
 };
 
@@ -51,7 +53,11 @@ export class TerminalSessions {
       const connected = new Promise<Duplex>((resolve) => this.#waiting.push(resolve));
       const relayed = connected.then(async (connection) => {
         using _ = onAbort(ended, () => connection.destroy());
-        await pipeline(client, connection, client).catch(() => {});
+        // The guest may end the connection while the user types.
+        connection.on("error", () => {});
+        client.pipe(connection);
+        // How the shell ended follows.
+        await pipeline(connection, client, { end: false }).catch(() => {});
       });
       await sandbox.runStep(
         {
@@ -75,6 +81,8 @@ export class TerminalSessions {
       );
       if (this.#waiting.length > 0) return tell(client, `the terminal could not start: ${printed.trim()}`);
       await relayed;
+      const [, code] = /^exit (\d{1,3})$/m.exec(printed) ?? [];
+      if (code !== undefined) client.write(encodeExitCode(Number(code)));
     } catch (error) {
       if (!ended.aborted) tell(client, errorMessage(error));
     } finally {

@@ -20,31 +20,42 @@ export interface TestVmOptions extends TestVmRequest {
   readonly keepMs: number;
 }
 
-export interface TestVmContext {
-  readonly config: Config;
-  readonly openRuntime: OpenRuntime;
+interface Printer {
   readonly out: (line: string) => void;
   readonly error: (line: string) => void;
+}
+
+export interface TestVmContext extends Printer {
+  readonly config: Config;
+  readonly openRuntime: OpenRuntime;
+}
+
+/** The machines that were left running. */
+export interface HeldTestVms extends Printer {
+  readonly dataDir: string;
 }
 
 /** A command for the process that holds a machine. It does not appear in any help. */
 export const holdCommand = "hold-test-vm";
 
-/** Boots a machine, and attaches this terminal to it. Without a terminal the machine stays, in another process. */
+/**
+ * Boots a machine, and attaches this terminal to it. Without a terminal the machine stays, in another process. Resolves
+ * to the exit code of the terminal's shell, or 0.
+ */
 export async function testVm(options: TestVmOptions, context: TestVmContext): Promise<number> {
   const { stdin, stdout } = process;
   if (options.nameOnly || !stdin.isTTY || !stdout.isTTY) return await leaveTestVm(options, context);
   const { config, openRuntime, error } = context;
-  await untilSignal(async (signal) => {
+  return await untilSignal(async (signal) => {
     await using vm = await openTestVm({ config, openRuntime, request: options, print: error, signal });
     error(`${vm.name} is running. Its workspace is /data. Leave with exit or Ctrl-]; the machine ends then.`);
     const [mine, theirs] = duplexPair();
     const session = vm.sessions.run(theirs, { ...vm, signal });
-    await attachTerminal(mine, { stdin, stdout, signal });
+    const exitCode = await attachTerminal(mine, { stdin, stdout, signal });
     await session;
     error(`${vm.name} has ended.`);
+    return exitCode ?? 0;
   });
-  return 0;
 }
 
 const HolderMessage = z.union([
@@ -135,36 +146,36 @@ export async function holdTestVmProcess(
 }
 
 /** Attaches this terminal to a machine that was left running. */
-export async function attachTestVm(name: string, { config, error }: TestVmContext): Promise<number> {
+export async function attachTestVm(name: string, { dataDir, error }: HeldTestVms): Promise<number> {
   const { stdin, stdout } = process;
   if (!stdin.isTTY || !stdout.isTTY) {
     throw testVmError("attach needs a terminal", "Run it in a terminal, not in a pipe; with ssh, use ssh -t.");
   }
-  const socket = await request(config, name, "attach");
-  await untilSignal((signal) => attachTerminal(socket, { stdin, stdout, signal }));
+  const socket = await request(dataDir, name, "attach");
+  const exitCode = await untilSignal((signal) => attachTerminal(socket, { stdin, stdout, signal }));
   error(`${name} keeps running. End it: executor test-vm end ${name}`);
-  return 0;
+  return exitCode ?? 0;
 }
 
 /** Ends a machine that was left running. */
-export async function endTestVm(name: string, { config, out }: TestVmContext): Promise<number> {
-  const socket = await request(config, name, "end");
+export async function endTestVm(name: string, { dataDir, out }: HeldTestVms): Promise<number> {
+  const socket = await request(dataDir, name, "end");
   socket.resume();
   await Promise.race([once(socket, "end"), once(socket, "close")]);
   // The connection closes before everything is removed.
-  while ((await listTestVms(config.dataDir)).includes(name)) await new Promise((resolve) => setTimeout(resolve, 100));
+  while ((await listTestVms(dataDir)).includes(name)) await new Promise((resolve) => setTimeout(resolve, 100));
   out(`${name} has ended`);
   return 0;
 }
 
 /** Prints the names of machines that were left running. */
-export async function printTestVms({ config, out }: TestVmContext): Promise<number> {
-  for (const name of await listTestVms(config.dataDir)) out(name);
+export async function printTestVms({ dataDir, out }: HeldTestVms): Promise<number> {
+  for (const name of await listTestVms(dataDir)) out(name);
   return 0;
 }
 
-async function request(config: Config, name: string, what: HolderRequest): Promise<Socket> {
-  const dir = await requireTestVm(config.dataDir, name);
+async function request(dataDir: string, name: string, what: HolderRequest): Promise<Socket> {
+  const dir = await requireTestVm(dataDir, name);
   const socket = createConnection({ path: socketOf(dir), allowHalfOpen: true });
   try {
     await once(socket, "connect");

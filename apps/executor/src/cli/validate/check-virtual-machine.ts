@@ -16,6 +16,7 @@ const probe = { path: "probe", content: Buffer.from("airlock"), modifiedAt: unde
 export function checkVirtualMachine(openRuntime: (signal: AbortSignal) => Promise<Runtime>): Check {
   return {
     name: "virtual machine",
+    needs: "runtime",
     timeoutMs: bootMs,
     run: async ({ note, signal }) => {
       const runtime = await openRuntime(signal);

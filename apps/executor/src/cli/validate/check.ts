@@ -1,6 +1,8 @@
 /** Checks one prerequisite of `run`. */
 export interface Check {
   readonly name: string;
+  /** Name of the check without which this one makes no sense. */
+  readonly needs?: string;
   /** How long it may take. Default: 20 s. */
   readonly timeoutMs?: number;
   /**

@@ -8,8 +8,13 @@ export async function runChecks(
   checks: readonly Check[],
   { print, signal }: { readonly print: (line: string) => void; readonly signal: AbortSignal },
 ): Promise<boolean> {
-  let passed = true;
-  for (const { name, run, timeoutMs } of checks) {
+  const failed = new Set<string>();
+  for (const { name, needs, run, timeoutMs } of checks) {
+    if (needs !== undefined && failed.has(needs)) {
+      print(`note  ${name}: not checked, because ${needs} failed`);
+      failed.add(name);
+      continue;
+    }
     const notes: string[] = [];
     try {
       const context = {
@@ -19,13 +24,13 @@ export async function runChecks(
       print(`ok    ${name}: ${indented(await run(context))}`);
     } catch (error) {
       signal.throwIfAborted();
-      passed = false;
+      failed.add(name);
       print(`FAIL  ${name}: ${indented(errorMessage(error))}`);
       if (error instanceof AirlockError && error.hint) print(`      ${indented(error.hint)}`);
     }
     for (const note of notes) print(`note  ${name}: ${indented(note)}`);
   }
-  return passed;
+  return failed.size === 0;
 }
 
 function indented(text: string): string {

@@ -118,6 +118,19 @@ describe("validate", () => {
       "FAIL  instance",
     ]);
   });
+
+  it("reports a runtime of virtual machines that can't be opened once", async () => {
+    const lines: string[] = [];
+    await validate({
+      config: config({ EXECUTOR_RUNTIME: "microvm", EXECUTOR_UNENFORCED_LIMITS: "" }),
+      createRuntime: () => Promise.reject(new Error("no QEMU")),
+      print: (line) => void lines.push(line),
+      signal: new AbortController().signal,
+    });
+
+    expect(lines.filter((line) => line.includes("no QEMU"))).toEqual(["FAIL  runtime: no QEMU"]);
+    expect(lines).toContain("note  virtual machine: not checked, because runtime failed");
+  });
 });
 
 describe("the checks of validate", () => {

@@ -3,6 +3,9 @@ import { z } from "zod";
 import { flag, sizeBytes } from "../values/environment-values.ts";
 import { parseRegistryAuth } from "../values/parse-registry-auth.ts";
 
+/** Need not exist. */
+export const usualCertificatesDirectory = "/etc/docker/certs.d";
+
 /** Images. */
 export const imagesVariables = {
   EXECUTOR_IMAGE_PULL_POLICY: z
@@ -85,7 +88,7 @@ export const imagesVariables = {
   EXECUTOR_REGISTRY_CERTS_DIR: z
     .string()
     .startsWith("/", "is not an absolute path")
-    .default("/etc/docker/certs.d")
+    .default(usualCertificatesDirectory)
     .meta({
       description:
         "Certificates of registries for the oci and microvm runtimes, in Docker's layout: `HOST[:PORT]/*.crt` are additional authorities; `HOST[:PORT]/NAME.cert` and `NAME.key` are the client certificate and key. A Docker engine reads its own directory.",

@@ -106,7 +106,7 @@ describeWithEngines(["postgres"], "executors without Airlock's extensions", () =
       expect(await executor.dequeue()).toBeUndefined();
       const { message } = (await show(id)).explanation;
       expect(message).toBe(
-        `No executor of queue "${queue}" supports image: host. An up-to-date Airlock executor does.`,
+        `No executor of queue "${queue}" supports image: host. An up-to-date Airlock executor with EXECUTOR_RUNTIME=docker or oci does; it also needs EXECUTOR_ALLOW_HOST_IMAGE=true.`,
       );
     });
 

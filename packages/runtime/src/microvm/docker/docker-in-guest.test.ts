@@ -67,8 +67,11 @@ describeWithEngines(["microvm", "network"], "Docker in a virtual machine", () =>
     const authorities = { path: "authorities.pem", content: "of the administrator\n", executable: false };
     const workspace = { readOnlyFiles: [authorities] };
     const egress = { kind: "public" } as const;
-    const options = { owner: usual, image, limits, workspace, egress, docker: true, dockerDaemon };
+    const waits: string[] = [];
+    const onWait = (reason: string) => void waits.push(reason);
+    const options = { owner: usual, image, limits, workspace, egress, docker: true, dockerDaemon, onWait };
     place = cleanup.use(await openWorkplace(runtime, options));
+    expect(waits[0]).toBe("the job's Docker daemon is starting");
     await place.put("inner.tar", await dockerArchive(await busyboxImage(), "inner:1"));
     expect(await place.run("docker load --quiet --input inner.tar")).toMatchObject({ status: ok });
   }, 600_000);

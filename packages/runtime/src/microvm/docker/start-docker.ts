@@ -11,6 +11,8 @@ export const dockerHost = "DOCKER_HOST=unix:///airlock/docker.sock";
 const clientPath = `/airlock/docker/${clientDirectory}`;
 /** How long the daemon may take until it answers. Under emulation on a busy machine it needs minutes. */
 const startMs = 300_000;
+/** How often the job's log says that the daemon is still starting. */
+const noteMs = 10_000;
 const shownBytes = 2000;
 
 /** The variables of a step whose image need not have a Docker client. One of the image's own comes first. */
@@ -28,6 +30,8 @@ export interface DockerStart {
   readonly mtu: number | null;
   /** Default: none. */
   readonly daemon: DockerDaemonSettings | undefined;
+  /** As in `SandboxPlan`. */
+  readonly onWait: ((reason: string) => void) | undefined;
 }
 
 /**
@@ -40,9 +44,20 @@ export async function startDocker(
   start: DockerStart,
   signal: AbortSignal,
 ): Promise<void> {
-  await vm.attachImage(start.disk, path, { signal });
-  await agent.mountImage(start.disk, "ext4", signal);
-  await runDaemons(agent, start, signal);
+  const startedAt = performance.now();
+  const tell = () => {
+    const seconds = Math.round((performance.now() - startedAt) / 1000);
+    start.onWait?.(`the job's Docker daemon is starting${seconds > 0 ? `, for ${seconds} s so far` : ""}`);
+  };
+  tell();
+  const timer = setInterval(tell, noteMs);
+  try {
+    await vm.attachImage(start.disk, path, { signal });
+    await agent.mountImage(start.disk, "ext4", signal);
+    await runDaemons(agent, start, signal);
+  } finally {
+    clearInterval(timer);
+  }
 }
 
 async function runDaemons(agent: GuestAgent, start: DockerStart, signal: AbortSignal): Promise<void> {
