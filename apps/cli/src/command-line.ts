@@ -28,6 +28,7 @@ import { jobSubmitCommand } from "./commands/job/submit.ts";
 import { loginCommand } from "./commands/login.ts";
 import { logoutCommand } from "./commands/logout.ts";
 import { orgCreateCommand } from "./commands/org/create.ts";
+import { orgDeleteCommand } from "./commands/org/delete.ts";
 import { orgListCommand } from "./commands/org/list.ts";
 import { orgMemberCommand } from "./commands/org/member.ts";
 import { orgShowCommand } from "./commands/org/show.ts";
@@ -148,6 +149,7 @@ export function commandLine(context: CommandContext): Command {
         orgListCommand(context),
         orgShowCommand(context),
         orgMemberCommand(context),
+        orgDeleteCommand(context),
       ]),
     )
     .addCommand(noun("token", "Access tokens of users", [tokenListCommand(context), tokenRevokeCommand(context)]))

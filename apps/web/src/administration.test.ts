@@ -80,6 +80,23 @@ describeWithEngines(["chromium"], "the pages of organizations and administration
     await text("No members yet");
   });
 
+  it("deletes an organization after its name was typed, and says why another one stays", async () => {
+    await rest("POST", "/organizations", { name: "short-lived" });
+    await rest("PUT", "/secrets/KEPT", { namespace: "short-lived", value: "the value" });
+    await open("/organizations/short-lived");
+    await press("Delete organization");
+    const confirm = dialog().getByRole("button", { name: "Delete organization" });
+    expect(await confirm.isDisabled()).toBe(true);
+    await field("Type short-lived to confirm").fill("short-lived");
+    await confirm.click();
+    await dialog().getByText('The organization "short-lived" has 1 secret.').waitFor();
+    await rest("DELETE", "/secrets/KEPT?namespace=short-lived");
+    await confirm.click();
+    await page.waitForURL("**/organizations");
+    await open("/organizations?text=short-lived");
+    await text("No organization matches");
+  });
+
   it("finds one of many organizations and users page by page", async () => {
     const numbers = Array.from({ length: 105 }, (_, index) => String(index + 100));
     await Promise.all(numbers.map((number) => rest("POST", "/organizations", { name: `guild-${number}` })));

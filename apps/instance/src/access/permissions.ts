@@ -113,6 +113,7 @@ export const permissions = {
   "organization.create": administrator,
   "organization.read": viewers,
   "organization.update": owners,
+  "organization.delete": administrator,
   "member.list": viewers,
   "member.set": owners,
   "organization.leave": { viewer: "own", member: "own", owner: "own" },

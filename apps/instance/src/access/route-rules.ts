@@ -84,6 +84,7 @@ export const routeRules = {
   "POST /api/v1/organizations": "organization.create",
   "GET /api/v1/organizations/:name": "organization.read",
   "PATCH /api/v1/organizations/:name": "organization.update",
+  "DELETE /api/v1/organizations/:name": "organization.delete",
   "GET /api/v1/organizations/:name/members": "member.list",
   "PUT /api/v1/organizations/:name/members/:user": "member.set",
   "DELETE /api/v1/organizations/:name/members/:user": "member.remove",

@@ -84,6 +84,7 @@ const scopeOfPermission = {
   "organization.create": "administration",
   "organization.read": "read",
   "organization.update": "administration",
+  "organization.delete": "administration",
   "organization.leave": null,
   "member.list": "read",
   "member.set": "administration",

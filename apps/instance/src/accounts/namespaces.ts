@@ -45,10 +45,9 @@ function nameTaken(name: string, other: string): AirlockError {
   );
 }
 
-/** Knows which namespaces exist. Their names are never given up, so a known name is not looked up again. */
+/** Makes the namespaces exist that administrators use. */
 export class KnownNamespaces {
   readonly #db: Database;
-  readonly #known = new Set<string>();
 
   constructor(db: Database) {
     this.#db = db;
@@ -57,9 +56,21 @@ export class KnownNamespaces {
   /**
    * Makes a new namespace an organization. Only for administrators: with the administrator's token, any namespace could
    * always be used without being created first.
+   * @throws {AirlockError} `unknown-namespace`: the organization was deleted.
    */
   async ensure(name: string, by: AuditSource): Promise<void> {
-    if (this.#known.has(name)) return;
+    const found = await this.#db
+      .selectFrom("namespaces")
+      .select("deleted_at")
+      .where("name", "=", name)
+      .executeTakeFirst();
+    if (found && found.deleted_at !== null) {
+      throw new AirlockError(`the organization "${name}" was deleted`, {
+        code: "unknown-namespace",
+        hint: "Use another namespace. The name of a deleted organization can't be used again.",
+      });
+    }
+    if (found) return;
     await inTransaction(this.#db, async (transaction) => {
       const created = await transaction
         .insertInto("namespaces")
@@ -71,6 +82,5 @@ export class KnownNamespaces {
       const target = { kind: "organization", name };
       await recordAudit(transaction, by, [{ action: "organization.created", namespace: name, target }]);
     });
-    this.#known.add(name);
   }
 }

@@ -29,7 +29,8 @@ function select(db: Database, userId: number | null) {
       join.onRef("memberships.organization", "=", "namespaces.name").on("memberships.user_id", "=", userId),
     )
     .select(["namespaces.name", "namespaces.display_name", "namespaces.created_at", "memberships.role"])
-    .where("namespaces.kind", "=", "organization");
+    .where("namespaces.kind", "=", "organization")
+    .where("namespaces.deleted_at", "is", null);
 }
 
 function toView(row: Row): OrganizationView {
@@ -73,6 +74,7 @@ export async function updateOrganization(db: Database, name: string, displayName
     .set({ display_name: displayName })
     .where("name", "=", name)
     .where("kind", "=", "organization")
+    .where("deleted_at", "is", null)
     .returning("name")
     .executeTakeFirst();
   if (!row) throw noOrganization(name);
@@ -162,6 +164,7 @@ async function lockOrganization(transaction: Database, organization: string): Pr
     .select("name")
     .where("name", "=", organization)
     .where("kind", "=", "organization")
+    .where("deleted_at", "is", null)
     .forNoKeyUpdate()
     .executeTakeFirst();
   if (!row) throw noOrganization(organization);

@@ -88,13 +88,13 @@ async function setRole(
     .onConflict((conflict) => conflict.doNothing())
     .returning("name")
     .executeTakeFirst();
-  const { kind } = await transaction
+  const { kind, deleted_at } = await transaction
     .selectFrom("namespaces")
-    .select("kind")
+    .select(["kind", "deleted_at"])
     .where("name", "=", organization)
     .executeTakeFirstOrThrow();
-  // A setting that names a user must not keep everyone out.
-  if (kind === "user") return [];
+  // A setting that names a user or a deleted organization must not keep everyone out.
+  if (kind === "user" || deleted_at !== null) return [];
   await setMember(transaction, key, role, { mayLeaveOwnerless: true });
   return [
     ...(created

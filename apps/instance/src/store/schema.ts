@@ -67,6 +67,8 @@ interface NamespacesTable {
   kind: "user" | "organization";
   display_name: Generated<string>;
   created_at: DefaultedTime;
+  /** Only of organizations. */
+  deleted_at: Generated<Date | null>;
 }
 
 interface UsersTable {

@@ -22,6 +22,9 @@ export const createOrganization = (body: z.input<typeof CreateOrganizationReques
 export const updateOrganization = (name: string, body: z.input<typeof UpdateOrganizationRequest>) =>
   requestJson(OrganizationView, restPath`/organizations/${name}`, { method: "PATCH", body });
 
+export const deleteOrganization = (name: string) =>
+  requestNothing(restPath`/organizations/${name}`, { method: "DELETE" });
+
 export const listMembers = (organization: string, page: AccountPage, options?: Abortable) =>
   requestJson(MemberList, `${restPath`/organizations/${organization}/members`}?${accountPageSearch(page)}`, options);
 

@@ -1,17 +1,18 @@
 import type { OrganizationView } from "@airlock/api";
-import { Anchor, Badge, Button, Group, Loader, Stack } from "@mantine/core";
+import { Anchor, Badge, Button, Group, Loader, Stack, Text } from "@mantine/core";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link, useNavigate, useParams } from "react-router";
 import { getSession } from "../api-client/endpoints.ts";
 import { ApiRequestError } from "../api-client/http.ts";
-import { getOrganization, updateOrganization } from "../api-client/organization-endpoints.ts";
+import { deleteOrganization, getOrganization, updateOrganization } from "../api-client/organization-endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { MembersSection } from "../features/organizations/members-section.tsx";
 import { RepositoriesSection } from "../features/organizations/repositories-section.tsx";
 import { DisplayNameDialog } from "../features/users/display-name-dialog.tsx";
 import { organizationRoleWords } from "../features/users/role-words.ts";
 import { BackLink } from "../ui/back-link.tsx";
+import { ConfirmDialog } from "../ui/confirm-dialog.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { PageHeader } from "../ui/page-header.tsx";
 import { usePageIdentity } from "../ui/page-identity.ts";
@@ -49,6 +50,7 @@ function Organization({ organization }: { readonly organization: OrganizationVie
   const navigate = useNavigate();
   const session = useQuery({ queryKey: queryKeys.session, queryFn: ({ signal }) => getSession({ signal }) });
   const [renaming, setRenaming] = useState(false);
+  const [deleting, setDeleting] = useState(false);
   const administrator = session.data?.role === "administrator";
   return (
     <>
@@ -58,7 +60,33 @@ function Organization({ organization }: { readonly organization: OrganizationVie
             Change full name
           </Button>
         )}
+        {administrator && (
+          <Button variant="light" color="red" onClick={() => setDeleting(true)}>
+            Delete organization
+          </Button>
+        )}
       </PageHeader>
+      {deleting && (
+        <ConfirmDialog
+          title={`Delete ${name}?`}
+          confirmLabel="Delete organization"
+          cancelLabel="Keep the organization"
+          typed={name}
+          action={() => deleteOrganization(name)}
+          done={`Organization ${name} deleted`}
+          onClose={() => setDeleting(false)}
+          onDone={async () => {
+            await navigate("/organizations", { replace: true });
+            await client.invalidateQueries({ queryKey: queryKeys.organizations });
+          }}
+        >
+          <Text size="sm">
+            All members are removed from it, and its access to repositories ends. Its finished jobs stay until their
+            retention ends, and only administrators see them. The name can't be used again.
+          </Text>
+          <Text size="sm">An organization with secrets, or with jobs that have not ended, is not deleted.</Text>
+        </ConfirmDialog>
+      )}
       {renaming && (
         <DisplayNameDialog
           title={`Full name of ${name}`}

@@ -15,6 +15,7 @@ export const auditActions = [
   "user.changed",
   "organization.created",
   "organization.changed",
+  "organization.deleted",
   "member.set",
   "member.removed",
   "identity.linked",

@@ -59,6 +59,10 @@ export const requestErrors = {
   },
   "already-set-up": { status: 409, documentation: "The instance has a first administrator already." },
   "last-administrator": { status: 409, documentation: "The instance would have no administrator." },
+  "organization-in-use": {
+    status: 409,
+    documentation: "The organization has secrets or jobs that have not ended, or is the default one.",
+  },
   "last-owner": { status: 409, documentation: "The organization would have no owner." },
   "repository-exists": {
     status: 409,

@@ -29,6 +29,55 @@ describeWithEngines(["postgres"], "users and organizations", () => {
   const createUser = (name: string, role = "member") => target.rest("POST", "/users", { name, role });
   const createOrganization = (name: string) => target.rest("POST", "/organizations", { name });
 
+  describe("an organization", () => {
+    it("is not deleted while it has secrets or jobs that have not ended", async () => {
+      await done(createOrganization("quarry"));
+      const job = (await done(
+        target.rest("POST", "/jobs", { namespace: "quarry", steps: [{ image: "alpine", run: "true" }] }),
+      )) as { id: number };
+      await done(target.rest("PUT", "/secrets/KEY", { namespace: "quarry", value: "the value" }));
+      const both = await refused(target.rest("DELETE", "/organizations/quarry"), 409);
+      expect([both.code, both.message]).toEqual([
+        "organization-in-use",
+        'the organization "quarry" has 1 job that has not ended and 1 secret',
+      ]);
+      await done(target.rest("POST", `/jobs/${job.id}/cancel`));
+      expect((await refused(target.rest("DELETE", "/organizations/quarry"), 409)).message).toMatch(/has 1 secret$/);
+      await done(target.rest("DELETE", "/secrets/KEY?namespace=quarry"));
+      await done(target.rest("DELETE", "/organizations/quarry"));
+      expect((await done(target.rest("GET", `/jobs/${job.id}`))) as object).toMatchObject({ namespace: "quarry" });
+    });
+
+    it("that is deleted is gone for its members at once, and its name stays taken", async () => {
+      await done(createOrganization("mill"));
+      const cookie = await signedInUser(target, "mia");
+      await done(target.rest("PUT", "/organizations/mill/members/mia", { role: "owner" }));
+      const asMia = (method: string, path: string) =>
+        fetch(`${target.url}/api/v1${path}`, { method, headers: { cookie, origin: target.url } });
+      expect((await asMia("DELETE", "/organizations/mill")).status).toBe(403);
+      expect((await asMia("GET", "/organizations/mill")).status).toBe(200);
+      await done(target.rest("DELETE", "/organizations/mill"));
+      expect((await asMia("GET", "/organizations/mill")).status).toBe(404);
+      await refused(target.rest("DELETE", "/organizations/mill"), 404);
+      await refused(target.rest("GET", "/organizations/mill"), 404);
+      await refused(target.rest("PATCH", "/organizations/mill", { displayName: "x" }), 404);
+      await refused(target.rest("PUT", "/organizations/mill/members/mia", { role: "viewer" }), 404);
+      expect((await refused(createOrganization("mill"), 409)).code).toBe("name-taken");
+      const submission = target.rest("POST", "/jobs", { namespace: "mill", steps: [{ image: "alpine", run: "true" }] });
+      expect((await refused(submission, 422)).code).toBe("unknown-namespace");
+      const secret = target.rest("PUT", "/secrets/KEY", { namespace: "mill", value: "the value" });
+      expect((await refused(secret, 422)).code).toBe("unknown-namespace");
+      const { organizations } = OrganizationList.parse(await done(target.rest("GET", "/organizations?text=mill")));
+      expect(organizations).toEqual([]);
+    });
+
+    it("named default can't be deleted, and a user can't be deleted as one", async () => {
+      expect((await refused(target.rest("DELETE", "/organizations/default"), 409)).code).toBe("organization-in-use");
+      await done(createUser("olga"));
+      await refused(target.rest("DELETE", "/organizations/olga"), 404);
+    });
+  });
+
   describe("names", () => {
     it("are shared by users and organizations", async () => {
       await done(createUser("ann"));

@@ -14,6 +14,7 @@ import {
   UserView,
 } from "@airlock/api";
 import { z } from "zod";
+import { deleteOrganization } from "../../accounts/delete-organization.ts";
 import {
   createOrganization,
   getOrganization,
@@ -39,6 +40,7 @@ const bodyLimit = 16 * 1024;
 export function accountRoutes(app: ZodScope, context: InstanceContext): void {
   userRoutes(app, context);
   organizationRoutes(app, context);
+  organizationDeletionRoute(app, context);
   memberRoutes(app, context);
 }
 
@@ -240,6 +242,39 @@ function organizationRoutes(app: ZodScope, { db }: InstanceContext): void {
         }),
       );
       return getOrganization(db, name, userIdOf(access));
+    },
+  );
+}
+
+function organizationDeletionRoute(app: ZodScope, { db }: InstanceContext): void {
+  app.delete(
+    "/organizations/:name",
+    {
+      schema: {
+        tags: ["organizations"],
+        summary: "Delete an organization that has no secrets and no jobs that have not ended",
+        description:
+          "Its members and its access to repositories are removed. Finished jobs stay until their retention ends, and " +
+          "only administrators see them. The name can't be used again.",
+        params,
+        response: { 204: z.null(), ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const { name } = request.params;
+      const { members } = await audited(
+        db,
+        request,
+        (transaction) => deleteOrganization(transaction, name),
+        (details) => ({
+          action: "organization.deleted",
+          namespace: name,
+          target: { kind: "organization", name },
+          details,
+        }),
+      );
+      request.log.info({ organization: name, members }, "organization deleted");
+      return reply.status(204).send(null);
     },
   );
 }

@@ -141,6 +141,14 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
         entry: { action: "member.removed", namespace: name, target: { kind: "user", name: "ben" } },
       },
       {
+        route: "DELETE /api/v1/organizations/:name",
+        async send() {
+          await target.rest("POST", "/organizations", { name: "spare" });
+          return asAnn("DELETE", "/organizations/spare");
+        },
+        entry: { action: "organization.deleted", namespace: "spare", details: { members: 0 } },
+      },
+      {
         route: "DELETE /api/v1/account/organizations/:name",
         async send() {
           await target.rest("PUT", `/organizations/${name}/members/ben`, { role: "viewer" });

@@ -25,6 +25,7 @@ import { identities } from "./0024-identities.ts";
 import { auditTargets } from "./0025-audit-targets.ts";
 import { stepUsage } from "./0026-step-usage.ts";
 import { commandLineLogins } from "./0028-command-line-logins.ts";
+import { deletedOrganizations } from "./0030-deleted-organizations.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -62,4 +63,5 @@ export const migrations: readonly Migration[] = [
   auditTargets,
   stepUsage,
   commandLineLogins,
+  deletedOrganizations,
 ];

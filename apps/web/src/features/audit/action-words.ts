@@ -13,6 +13,7 @@ export const actionWords: Readonly<Record<AuditAction, string>> = {
   "user.changed": "changed a user",
   "organization.created": "created an organization",
   "organization.changed": "changed an organization",
+  "organization.deleted": "deleted an organization",
   "member.set": "added a member or changed the role",
   "member.removed": "removed a member",
   "identity.linked": "linked an identity",
