@@ -120,7 +120,9 @@ describeWithEngines(["chromium"], "every page of the web UI", () => {
         path: `/jobs/${failed}`,
         act: async (page) => {
           await press("Definition")(page);
+          await press("Show the files")(page);
           await press("Show the diff")(page);
+          await page.getByText(/content can't be listed/).waitFor();
           await page.getByRole("region", { name: "Workspace diff" }).waitFor();
         },
       },

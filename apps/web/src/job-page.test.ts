@@ -273,6 +273,25 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await page.context().close();
   });
 
+  it("shows the files in an archive, with hostile names escaped, and finds them by name", async () => {
+    const job = await web.startJob();
+    await job.close(await job.open("step.oci.test"), 0);
+    const names = ["report/index.html", "../../<img src=x onerror='window.pwned = 1'>\u202egnp", "src/needle.ts"];
+    await job.upload("outputs.tar.gz", "file-archive", tarOf([...names, ...Array(600).fill("many")]));
+    await job.complete();
+    const page = await web.open({ viewport: phone });
+    await page.goto(`${web.instance.url}/jobs/${job.id}`);
+    await page.getByRole("button", { name: "Show the files" }).click();
+    const files = page.getByRole("region", { name: "Files in outputs.tar.gz" });
+    await files.getByText("603 entries, the first 500 are shown").waitFor();
+    await files.getByText("../../<img src=x onerror='window.pwned = 1'>\\u{202e}gnp").waitFor();
+    expect(await files.locator("img").count()).toBe(0);
+    await files.getByLabel("Find files by name").fill("NEEDLE");
+    await files.getByText("1 entry", { exact: true }).waitFor();
+    expect(await files.getByRole("listitem").allTextContents()).toEqual(["src/needle.ts3 B"]);
+    await page.context().close();
+  });
+
   it("shows the times of lines as the reader chose, and remembers the choice", async () => {
     const job = await web.startJob();
     const entry = await job.open("step.oci.test");
@@ -341,6 +360,29 @@ describeWithEngines(["chromium"], "the page of a job", () => {
     await page.context().close();
   });
 });
+
+/** An archive of files with three bytes each. */
+function tarOf(names: readonly string[]): Uint8Array<ArrayBuffer> {
+  const blocks = names.map((name) => {
+    const block = Buffer.alloc(1024);
+    block.write(name);
+    block.write("0000644\0", 100);
+    block.write("00000000003\0", 124);
+    block.write("        0", 148);
+    block.write("ustar\u000000", 257);
+    block.write(
+      `${block
+        .subarray(0, 512)
+        .reduce((sum, byte) => sum + byte)
+        .toString(8)
+        .padStart(6, "0")}\0 `,
+      148,
+    );
+    block.write("abc", 512);
+    return block;
+  });
+  return Uint8Array.from(Buffer.concat([...blocks, Buffer.alloc(1024)]));
+}
 
 function usageOfStep(change: Partial<StepUsage>): StepUsage {
   const count = change.memoryBytes?.length ?? 0;

@@ -43,6 +43,7 @@ export const routeRules = {
   "GET /api/v1/jobs/:id/usage": "job.read",
   "GET /api/v1/jobs/:id/artifacts": "artifact.list",
   "GET /api/v1/jobs/:id/artifacts/:artifactId": "artifact.read",
+  "GET /api/v1/jobs/:id/artifacts/:artifactId/files": "artifact.read",
   "GET /api/v1/events": "event.read",
   "POST /api/v1/repositories": "repository.add",
   "GET /api/v1/repositories": "repository.list",

@@ -327,6 +327,7 @@ const markers: Readonly<Partial<Record<RuledRoute, string>>> = {
 /** Routes whose last part does not exist in this test. */
 const mayBeMissing: ReadonlySet<RuledRoute> = new Set<RuledRoute>([
   "GET /api/v1/jobs/:id/artifacts/:artifactId",
+  "GET /api/v1/jobs/:id/artifacts/:artifactId/files",
   "DELETE /api/v1/secrets/:name",
   "DELETE /api/v1/users/:name/sessions/:id",
   "DELETE /api/v1/users/:name/tokens/:id",

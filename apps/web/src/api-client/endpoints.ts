@@ -1,5 +1,6 @@
 import {
   type AddRepositoryRequest,
+  ArchiveListing,
   type CreateQueueRequest,
   ExecutorList,
   JobList,
@@ -110,6 +111,9 @@ export function jobLogsPath(id: number, attempt: number, entryId?: number): stri
 
 export const readJobUsage = (id: number, attempt: number, options?: Abortable) =>
   requestJson(JobUsage, `${api}/jobs/${id}/usage?attempt=${attempt}`, options);
+
+export const listArchive = (job: number, id: number, options?: Abortable) =>
+  requestJson(ArchiveListing, `${artifactPath(job, id)}/files`, options);
 
 export const artifactPath = (job: number, id: number) => `${api}/jobs/${job}/artifacts/${id}`;
 

@@ -118,7 +118,7 @@ export class ScriptedJob {
   }
 
   /** Uploads an artifact. */
-  async upload(name: string, kind: "file-archive" | "diff", contents: string): Promise<void> {
+  async upload(name: string, kind: "file-archive" | "diff", contents: string | Uint8Array<ArrayBuffer>): Promise<void> {
     const query = new URLSearchParams({ attempt: String(this.attempt), name, kind });
     const response = await fetch(`${this.options.url}/.executors/queue/${this.queue}/artifacts?${query}`, {
       method: "PUT",

@@ -6,11 +6,11 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { startGit } from "../../repositories/git.ts";
 import { bodyDecoder } from "../shared/content-encoding.ts";
 import { detachBody } from "../shared/detach-body.ts";
+import { FairSlots } from "../shared/fair-slots.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { leaveBodies } from "../shared/read-bodies.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { ExecutorApiError } from "./authenticate-executor.ts";
-import { GitSlots } from "./git-slots.ts";
 import { JobScope } from "./job-scope.ts";
 import { LfsRoutes } from "./lfs-routes.ts";
 
@@ -27,7 +27,7 @@ const uploadPackMemoryBytes = 2 * 1024 ** 3;
 /** Serves `git fetch` and Git LFS downloads to executors: the repository of the running job, read-only. */
 export function gitRoutes(app: FastifyInstance, context: InstanceContext): void {
   new JobScope(app, context);
-  const slots = new GitSlots({ total: maxConcurrent, perHolder: maxConcurrentOfJob });
+  const slots = new FairSlots({ total: maxConcurrent, perHolder: maxConcurrentOfJob });
   const lfs = new LfsRoutes(context);
   // The body streams into git.
   leaveBodies(app);

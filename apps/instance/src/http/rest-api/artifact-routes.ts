@@ -1,10 +1,12 @@
-import { ArtifactList } from "@airlock/api";
+import { ArchiveListing, ArtifactList } from "@airlock/api";
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { listArchive } from "../../artifacts/archives/list-archive.ts";
 import { findArtifact, listArtifacts } from "../../artifacts/list-artifacts.ts";
 import { recordAudit } from "../../audit/audit-log.ts";
 import { namespaceOfJob } from "../../views/job-views.ts";
 import { auditSource } from "../shared/audit-source.ts";
+import { FairSlots } from "../shared/fair-slots.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
 import { errorAnswers, notFound, type ZodScope } from "./zod-scope.ts";
@@ -14,6 +16,7 @@ const tags = ["jobs"];
 
 export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
   const { db, blobs } = context;
+  const listings = new FairSlots({ total: 2, perHolder: 2 });
 
   async function requireJob(request: FastifyRequest, id: number): Promise<string> {
     const namespace = await namespaceOfJob(db, id);
@@ -78,6 +81,31 @@ export function artifactRoutes(app: ZodScope, context: InstanceContext): void {
           etag: `"${sha256}"`,
         })
         .send(content.stream);
+    },
+  );
+
+  app.get(
+    "/jobs/:id/artifacts/:artifactId/files",
+    {
+      schema: {
+        tags,
+        summary: "List what is in an archive: zip, tar or tar.gz",
+        params: z.strictObject({ id: Id, artifactId: Id }),
+        response: { 200: ArchiveListing, ...errorAnswers },
+      },
+    },
+    async (request, reply) => {
+      const { id, artifactId } = request.params;
+      await requireJob(request, id);
+      const artifact = await findArtifact(db, id, artifactId);
+      if (!artifact) throw notFound(`artifact ${artifactId} of job ${id}`);
+      const gone = new AbortController();
+      reply.raw.once("close", () => gone.abort(new Error("the reader disconnected")));
+      // Unpacking takes processor time, which other requests need.
+      using _slot = await listings.take(accessOf(request).actor.kind, gone.signal);
+      const listing = await listArchive(blobs, artifact.blob, { signal: gone.signal });
+      if (!listing) throw notFound(`artifact ${artifactId} of job ${id}`);
+      return listing;
     },
   );
 }

@@ -7,6 +7,7 @@ import { useQuery } from "@tanstack/react-query";
 import { lazy, Suspense } from "react";
 import { artifactPath, readArtifactText } from "../../api-client/endpoints.ts";
 import { ErrorPanel } from "../../ui/error-panel.tsx";
+import { ArchiveFiles } from "./archive-files.tsx";
 import classes from "./artifacts-panel.module.css";
 
 // Most pages of jobs show no diff, so the viewer is not part of them.
@@ -15,7 +16,7 @@ const DiffViewer = lazy(() => import("../diffs/diff-viewer.tsx"));
 /** A page is not suited to larger diffs; they can be downloaded. */
 const shownBytes = 16 * 1024 * 1024;
 
-/** The artifacts of an attempt, to download. A diff can also be shown. */
+/** The artifacts of an attempt, to download. A diff can also be shown, and an archive be looked through. */
 export function ArtifactsPanel({ job, attempt }: { readonly job: JobView; readonly attempt: number }) {
   const artifacts = job.artifacts.filter((artifact) => artifact.attempt === attempt);
   if (artifacts.length === 0) return null;
@@ -40,11 +41,9 @@ function Artifact({ job, artifact }: { readonly job: number; readonly artifact: 
           {formatBytes(artifact.bytes)}
         </span>
         <span className={classes.actions}>
-          {artifact.kind === "diff" && (
-            <Button size="compact-sm" variant="subtle" onClick={toggle} aria-expanded={opened}>
-              {opened ? "Hide the diff" : "Show the diff"}
-            </Button>
-          )}
+          <Button size="compact-sm" variant="subtle" onClick={toggle} aria-expanded={opened}>
+            {`${opened ? "Hide" : "Show"} the ${artifact.kind === "diff" ? "diff" : "files"}`}
+          </Button>
           <Button
             component="a"
             href={artifactPath(job, artifact.id)}
@@ -58,7 +57,8 @@ function Artifact({ job, artifact }: { readonly job: number; readonly artifact: 
           </Button>
         </span>
       </div>
-      {opened && <Diff job={job} artifact={artifact} />}
+      {opened && artifact.kind === "diff" && <Diff job={job} artifact={artifact} />}
+      {opened && artifact.kind === "file-archive" && <ArchiveFiles job={job} artifact={artifact} />}
     </>
   );
 }

@@ -1,6 +1,6 @@
 import { onAbort } from "@airlock/async";
 
-export interface GitSlotsOptions {
+export interface FairSlotsOptions {
   /** Limit for all holders together. */
   readonly total: number;
   /** Limit per holder, so that one holder can't block the others. */
@@ -15,13 +15,13 @@ interface Waiter {
 /**
  * Limits how many processes run at once. The others wait in order, but a holder at its limit doesn't block the rest.
  */
-export class GitSlots {
-  readonly #options: GitSlotsOptions;
+export class FairSlots {
+  readonly #options: FairSlotsOptions;
   readonly #held = new Map<string, number>();
   #running = 0;
   readonly #waiting: Waiter[] = [];
 
-  constructor(options: GitSlotsOptions) {
+  constructor(options: FairSlotsOptions) {
     this.#options = options;
   }
 

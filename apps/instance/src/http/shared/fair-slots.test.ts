@@ -1,11 +1,11 @@
 import { describe, expect, it } from "vitest";
-import { GitSlots } from "./git-slots.ts";
+import { FairSlots } from "./fair-slots.ts";
 
 const { signal } = new AbortController();
 
 describe("slots for git processes", () => {
   it("are given out in order, and a holder at its limit does not block the others", async () => {
-    const slots = new GitSlots({ total: 3, perHolder: 2 });
+    const slots = new FairSlots({ total: 3, perHolder: 2 });
     const entered: string[] = [];
     const take = async (name: string, holder: string) => {
       const slot = await slots.take(holder, signal);
@@ -26,7 +26,7 @@ describe("slots for git processes", () => {
   });
 
   it("are not kept for a caller that gave up waiting", async () => {
-    const slots = new GitSlots({ total: 1, perHolder: 1 });
+    const slots = new FairSlots({ total: 1, perHolder: 1 });
     const first = await slots.take("a", signal);
     const gone = new AbortController();
     const left = slots.take("b", gone.signal);
