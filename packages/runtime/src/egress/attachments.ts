@@ -49,6 +49,8 @@ export class Attachments {
   readonly #sandboxIds = new Map<number, string>();
   /** Number of attachments in progress. The table that they found must not be removed. */
   #beingMade = 0;
+  /** What could not be removed yet. */
+  readonly #unfinished = new Set<UndoTogether>();
 
   constructor(options: AttachmentsOptions) {
     this.#with = options;
@@ -56,6 +58,21 @@ export class Attachments {
 
   get sandboxIds(): readonly string[] {
     return [...this.#sandboxIds.values()];
+  }
+
+  /**
+   * Removes what could not be removed when its sandbox ended.
+   * @returns the reasons of what still can't be removed.
+   */
+  async retryRemovals(): Promise<readonly unknown[]> {
+    const results = await Promise.allSettled([...this.#unfinished].map((undo) => this.#remove(undo)));
+    return results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+  }
+
+  async #remove(undo: UndoTogether): Promise<void> {
+    this.#unfinished.add(undo);
+    await undo.run();
+    this.#unfinished.delete(undo);
   }
 
   sandboxIdOf(slot: number): string {
@@ -174,9 +191,9 @@ export class Attachments {
     this.#beingMade += 1;
     try {
       const made = await make(undo);
-      return Object.assign(made, { [Symbol.asyncDispose]: () => undo.run() });
+      return Object.assign(made, { [Symbol.asyncDispose]: () => this.#remove(undo) });
     } catch (error) {
-      await undo.run().catch((left: unknown) => {
+      await this.#remove(undo).catch((left: unknown) => {
         throw runtimeFailed(`the network of sandbox ${sandboxId} is incomplete`, new AggregateError([error, left]));
       });
       if (signal.aborted) throw signal.reason;
@@ -210,7 +227,10 @@ export class Attachments {
       );
     }
     const { slot } = block;
-    undo.finally(() => pool.giveBack(slot));
+    undo.finally(() => {
+      pool.giveBack(slot);
+      this.#sandboxIds.delete(slot);
+    });
     const rules: SandboxRules = {
       slot,
       interfaceName: interfaceName(names, slot),
@@ -231,13 +251,9 @@ export class Attachments {
     // Read the latest denials before the kernel forgets them.
     await watch.poll();
     watch.stop(slot);
-    try {
-      await table.remove(slot);
-      // Must be last, because a packet that passes would recreate its connection.
-      await forgetConnections(ipv6Subnet === null ? [subnet] : [subnet, ipv6Subnet]);
-    } finally {
-      this.#sandboxIds.delete(slot);
-    }
+    await table.remove(slot);
+    // Must be last, because a packet that passes would recreate its connection.
+    await forgetConnections(ipv6Subnet === null ? [subnet] : [subnet, ipv6Subnet]);
   }
 
   async #startDns({ slot, gateway }: AddressBlock, { policy }: SandboxRules, undo: UndoTogether): Promise<void> {

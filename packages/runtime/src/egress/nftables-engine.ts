@@ -146,6 +146,7 @@ class NftablesEngine implements EgressEngine {
 
   async collect({ keep, signal }: Abortable & { readonly keep: ReadonlySet<string> }): Promise<readonly string[]> {
     if (!(await this.capabilities()).public) return [];
+    const failures = await this.#attachments.retryRemovals();
     const removed = await removeLeftovers({
       names: this.#names,
       network: this.#network,
@@ -153,6 +154,7 @@ class NftablesEngine implements EgressEngine {
       signal,
     });
     await this.#removeUnusedTable();
+    if (failures.length > 0) throw new AggregateError(failures, "networks of ended sandboxes can't be removed yet");
     return removed;
   }
 

@@ -326,8 +326,9 @@ class CreatedMicrovmRuntime implements MicrovmRuntime {
       agent,
       network,
       release: async () => {
+        // Also after a failure: a directory that stays must not keep the network.
+        await using _network = network;
         await vmPlan[Symbol.asyncDispose]();
-        await network[Symbol.asyncDispose]();
       },
       [Symbol.asyncDispose]: () => started.disposeAsync(),
     };

@@ -135,9 +135,10 @@ export class ReadyGuest implements AsyncDisposable {
       agent,
       network,
       release: async () => {
+        // Also after a failure: a directory that stays must not keep the network.
+        await using _network = network;
+        await using _place = place;
         await files.disposeAsync();
-        await place[Symbol.asyncDispose]();
-        await network[Symbol.asyncDispose]();
       },
       [Symbol.asyncDispose]: () => kept.disposeAsync(),
     };

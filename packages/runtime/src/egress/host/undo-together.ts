@@ -3,7 +3,7 @@
  * attachment can be removed in any order.
  */
 export class UndoTogether {
-  readonly #actions: (() => Promise<void>)[] = [];
+  #actions: (() => Promise<void>)[] = [];
   readonly #last: (() => void)[] = [];
   #running: Promise<void> | undefined;
 
@@ -17,15 +17,21 @@ export class UndoTogether {
   }
 
   /**
-   * Runs the actions once, however often it is called. @throws the failed action's error, after all actions have ended.
+   * Runs each action until it has succeeded once: a call after a failure repeats only what failed.
+   * @throws the failed action's error, after all actions have ended.
    */
   run(): Promise<void> {
-    this.#running ??= this.#run();
+    this.#running ??= this.#run().catch((error: unknown) => {
+      this.#running = undefined;
+      throw error;
+    });
     return this.#running;
   }
 
   async #run(): Promise<void> {
-    const results = await Promise.allSettled(this.#actions.map((action) => action()));
+    const actions = this.#actions;
+    const results = await Promise.allSettled(actions.map((action) => action()));
+    this.#actions = actions.filter((_, index) => results[index]?.status === "rejected");
     const failures = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
     if (failures.length === 1) throw failures[0];
     if (failures.length > 1)

@@ -74,7 +74,7 @@ class Filler {
 
   async writeDirectory(self: number, parent: number, { attributes, sources, added }: DiskDirectory): Promise<void> {
     using short = shortened(sources);
-    const merged = readMergedDirectory(short.paths);
+    const merged = await readMergedDirectory(short.paths, this.#options);
     const entries: DirectoryEntry[] = [];
     let directories = 0;
     const addDirectory = async (name: string, directory: DiskDirectory) => {

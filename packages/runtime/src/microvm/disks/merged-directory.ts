@@ -1,5 +1,8 @@
-import { type BigIntStats, closeSync, constants, lstatSync, openSync, readdirSync } from "node:fs";
+import { type BigIntStats, closeSync, constants, lstatSync, openSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate as nextTurn } from "node:timers/promises";
+import type { Abortable } from "../../contract/index.ts";
 import { onDisk } from "../../images/unpack/layer-stack.ts";
 
 /** An entry of a directory that is merged from layers. */
@@ -13,15 +16,24 @@ export interface MergedEntry {
 
 /** Longer paths are shortened: the kernel refuses those of 4,096 bytes, and looks each name up again at every call. */
 const longestPath = 500;
+/** Looking at an entry takes microseconds, so that many of them hold other tasks up for a millisecond. */
+const entriesPerTurn = 256;
 
 /**
  * Lists a directory of stacked layers as overlayfs would show it: upper entries hide lower ones, and a whiteout hides
  * them all. No link is followed. Names and paths are latin1 strings of their bytes.
  */
-export function readMergedDirectory(directories: readonly string[]): readonly MergedEntry[] {
+export async function readMergedDirectory(
+  directories: readonly string[],
+  { signal }: Abortable,
+): Promise<readonly MergedEntry[]> {
+  let looked = 0;
   const entries = new Map<string, { paths: string[]; stats: BigIntStats; isOpen: boolean }>();
   for (const directory of directories) {
-    for (const name of readdirSync(onDisk(directory), { encoding: "latin1" })) {
+    for (const name of await readdir(onDisk(directory), { encoding: "latin1" })) {
+      signal.throwIfAborted();
+      looked += 1;
+      if (looked % entriesPerTurn === 0) await nextTurn();
       const present = entries.get(name);
       if (present && !present.isOpen) continue;
       const path = join(directory, name);

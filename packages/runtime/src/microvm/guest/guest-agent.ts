@@ -1,12 +1,11 @@
 import { isIPv6 } from "node:net";
 import type { Duplex } from "node:stream";
 import { AirlockError } from "@airlock/job";
-import type { TreeStats } from "../../contract/workspace.ts";
 import { parseRange } from "../../egress/addresses/ip-range.ts";
 import { GuestViolation } from "./frames.ts";
 import { GuestCallError } from "./guest-call-error.ts";
 import { GuestConnection } from "./guest-connection.ts";
-import { PayloadReader } from "./payload-reader.ts";
+import { GuestListing, type ListingLimits } from "./guest-listing.ts";
 import { PayloadWriter } from "./payload-writer.ts";
 
 /** Numbers of the methods, docs/guest-protocol.md. */
@@ -33,7 +32,6 @@ export const methods = {
 
 const imageTypes = { erofs: 0, squashfs: 1, ext4: 2 } as const;
 const places = { workspace: 0, "job-files": 1, "step-files": 2 } as const;
-const kinds = ["file", "directory", "link", "other"] as const;
 const now = -(2n ** 63n);
 const noDisk = 255;
 
@@ -89,12 +87,6 @@ export interface PutFile {
   readonly mode: number;
   readonly modifiedAt: Date | undefined;
   readonly content: Buffer | AsyncIterable<Buffer>;
-}
-
-export interface GuestEntry {
-  readonly name: Buffer;
-  readonly stats: TreeStats;
-  readonly inode: bigint;
 }
 
 export interface GuestStats {
@@ -239,22 +231,16 @@ export class GuestAgent implements Disposable {
   }
 
   /**
-   * The entries of one directory, in the guest's order. `null` when it does not exist or a link is part of its path.
-   * @throws {AirlockError} code `too-many-files` when there are more than `maximumEntries`.
+   * The entries of one directory. `null` when it does not exist or a link is part of its path.
+   * @throws {AirlockError} code `too-many-files` when there are more than `limits` permit.
    */
-  async list(path: Buffer, maximumEntries: number, signal: AbortSignal): Promise<GuestEntry[] | null> {
-    const entries: GuestEntry[] = [];
-    const onData = (_stream: number, bytes: Buffer) => {
-      for (const reader = new PayloadReader(bytes, "a listing"); reader.hasMore; ) entries.push(parseEntry(reader));
-      if (entries.length <= maximumEntries) return;
-      throw new AirlockError(`there are more than ${maximumEntries} files and directories to look at`, {
-        code: "too-many-files",
-      });
-    };
+  async list(path: Buffer, limits: ListingLimits, signal: AbortSignal): Promise<GuestListing | null> {
+    const listing = new GuestListing(limits);
+    const onData = (_stream: number, bytes: Buffer) => listing.add(bytes);
     const payload = new PayloadWriter().uint8(methods.list).path(path).toBuffer();
     try {
       await this.connection.call(payload, { signal, stallMs: this.stallMs, streams: 1, onData });
-      return entries;
+      return listing;
     } catch (error) {
       if (error instanceof GuestCallError && error.code === "not-found") return null;
       throw error;
@@ -348,17 +334,4 @@ function addressBytes(address: string): Buffer {
 
 async function* once(content: Buffer): AsyncGenerator<Buffer> {
   yield content;
-}
-
-function parseEntry(reader: PayloadReader): GuestEntry {
-  const kind = kinds[reader.uint8()];
-  const mode = reader.uint16();
-  const size = reader.uint53();
-  const modifiedMs = reader.int53();
-  const inode = reader.uint64();
-  const name = Buffer.from(reader.bytes(reader.uint8()));
-  const isName = name.length > 0 && !name.includes(0) && !name.includes(0x2f);
-  if (kind === undefined || mode > 0o7777 || !isName || name.equals(Buffer.from(".")) || name.equals(Buffer.from("..")))
-    throw new GuestViolation("an impossible entry of a directory");
-  return { name, inode, stats: { kind, size, mode, modifiedMs } };
 }

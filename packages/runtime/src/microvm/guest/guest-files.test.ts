@@ -60,12 +60,14 @@ describe.skipIf(process.geteuid?.() !== 0)("files of a guest whose agent is proc
     });
     expect(part?.equals(content.subarray(100, 150))).toBe(true);
 
-    const entries = (await agent.list(Buffer.alloc(0), 100, signal)) ?? [];
-    const kinds = Object.fromEntries(entries.map(({ name, stats }) => [name.toString(), stats.kind]));
+    const entries = (await agent.list(Buffer.alloc(0), { entries: 100, bytes: 1e6 }, signal)) ?? [];
+    const kinds = Object.fromEntries(Array.from(entries, ({ name, stats }) => [name.toString(), stats.kind]));
     expect(kinds).toEqual({ out: "link", environ: "link", pipe: "other", dir: "directory", deep: "directory" });
-    expect(await agent.list(Buffer.from("out"), 100, signal)).toBeNull();
-    await expect(agent.list(Buffer.alloc(0), 3, signal)).rejects.toMatchObject({ code: "too-many-files" });
-    const [file] = (await agent.list(Buffer.from("deep/er"), 100, signal)) ?? [];
+    expect(await agent.list(Buffer.from("out"), { entries: 100, bytes: 1e6 }, signal)).toBeNull();
+    await expect(agent.list(Buffer.alloc(0), { entries: 3, bytes: 1e6 }, signal)).rejects.toMatchObject({
+      code: "too-many-files",
+    });
+    const [file] = (await agent.list(Buffer.from("deep/er"), { entries: 100, bytes: 1e6 }, signal)) ?? [];
     expect(file?.stats).toEqual({ kind: "file", size: 300_000, mode: 0o777, modifiedMs: 86_400_123 });
     expect((await agent.readLink(Buffer.from("out"), signal)).toString()).toBe("/etc");
     await agent.removeFile(Buffer.from("out"), signal);
@@ -123,7 +125,7 @@ describe.skipIf(process.geteuid?.() !== 0)("files of a guest whose agent is proc
       booted.agent,
       shell("i=0; while [ $i -lt 5000 ]; do : > a-rather-long-name-of-a-file-$i; i=$((i+1)); done"),
     );
-    expect(await booted.agent.list(Buffer.alloc(0), 5000, signal)).toHaveLength(5000);
+    expect(await booted.agent.list(Buffer.alloc(0), { entries: 5000, bytes: 1e6 }, signal)).toHaveLength(5000);
   });
 
   it("reports a full workspace and stays usable", async () => {
@@ -151,10 +153,12 @@ describe.skipIf(process.geteuid?.() !== 0)("files of a guest whose agent is proc
     const file = { place: "workspace", path: Buffer.from("f"), mode: 0o777, modifiedAt: undefined } as const;
     const putting = agent.putFile({ ...file, content: endless() }, abort.signal);
     await begun.promise;
-    await expect(agent.list(Buffer.alloc(0), 10, signal)).rejects.toMatchObject({ code: "busy" });
+    await expect(agent.list(Buffer.alloc(0), { entries: 10, bytes: 1e6 }, signal)).rejects.toMatchObject({
+      code: "busy",
+    });
     abort.abort(new Error("canceled"));
     await expect(putting).rejects.toThrow("canceled");
-    expect(await agent.list(Buffer.alloc(0), 10, signal)).toHaveLength(1);
+    expect(await agent.list(Buffer.alloc(0), { entries: 10, bytes: 1e6 }, signal)).toHaveLength(1);
   });
 
   it("reports a failing source of a file and stays usable", async () => {

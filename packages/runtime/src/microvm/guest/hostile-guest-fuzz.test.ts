@@ -101,7 +101,7 @@ describe("a hostile guest", () => {
         const { host, guest } = answeringGuest();
         const agent = await GuestAgent.connect(host, { signal, seed, time: new Date(0) });
         const calls = [
-          agent.list(Buffer.alloc(0), 10, signal),
+          agent.list(Buffer.alloc(0), { entries: 10, bytes: 1e6 }, signal),
           agent.readFile(Buffer.from("x"), { signal, maximumBytes: 100 }),
           agent.stats(signal),
           agent.readLink(Buffer.from("x"), signal),

@@ -16,6 +16,11 @@ export class PayloadReader {
     return this.#at < this.#payload.length;
   }
 
+  /** Number of bytes that were read. */
+  get position(): number {
+    return this.#at;
+  }
+
   uint8(): number {
     return this.bytes(1).readUInt8(0);
   }

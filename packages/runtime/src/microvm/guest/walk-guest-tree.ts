@@ -1,12 +1,15 @@
 import { AirlockError } from "@airlock/job";
 import { runtimeFailed } from "../../contract/errors.ts";
 import type { TreeEntry, WalkOptions } from "../../contract/workspace.ts";
-import type { GuestAgent, GuestEntry } from "./guest-agent.ts";
+import type { GuestAgent } from "./guest-agent.ts";
 import { GuestCallError } from "./guest-call-error.ts";
+import type { GuestEntry, GuestListing, ListingLimits } from "./guest-listing.ts";
 import { maxPathBytes } from "./payload-writer.ts";
 
 /** Size of the parts in which contents are read. */
 const partBytes = 1_048_576;
+/** Bounds what the listings of an entry's directories take, from the workspace's root to the entry. */
+const maxListingBytes = 256 * 2 ** 20;
 const slash = Buffer.from("/");
 
 /**
@@ -21,7 +24,7 @@ export async function* walkGuestTree<State>(
   path: Buffer,
   options: WalkOptions<State>,
 ): AsyncGenerator<TreeEntry<State>> {
-  const budget = { entries: options.maximumEntries };
+  const budget = { entries: options.maximumEntries, bytes: maxListingBytes };
   yield* walkDirectory(agent, path, Buffer.alloc(0), options.start, 0, budget, options);
 }
 
@@ -31,13 +34,20 @@ async function* walkDirectory<State>(
   prefix: Buffer,
   state: State,
   depth: number,
-  budget: { entries: number },
+  budget: { entries: number; bytes: number },
   options: WalkOptions<State>,
 ): AsyncGenerator<TreeEntry<State>> {
   const { signal, maximumEntries, maximumDepth, advance } = options;
-  const entries = await listWithin(agent, directory, budget.entries, maximumEntries, signal);
-  budget.entries -= entries.length;
-  for (const entry of entries.sort((a, b) => Buffer.compare(a.name, b.name))) {
+  const listing = await listWithin(
+    agent,
+    directory,
+    { ...budget, whole: { entries: maximumEntries, bytes: maxListingBytes } },
+    signal,
+  );
+  if (listing === null) return;
+  budget.entries -= listing.length;
+  budget.bytes -= listing.bytes;
+  for (const entry of listing) {
     signal.throwIfAborted();
     const next = advance(state, entry.name, entry.stats.kind === "directory");
     if (next === null) continue;
@@ -53,24 +63,20 @@ async function* walkDirectory<State>(
     if (entry.stats.kind !== "directory" || depth >= maximumDepth) continue;
     yield* walkDirectory(agent, place, path, next, depth + 1, budget, options);
   }
+  budget.bytes += listing.bytes;
 }
 
 async function listWithin(
   agent: GuestAgent,
   directory: Buffer,
-  entriesLeft: number,
-  maximumEntries: number,
+  limits: ListingLimits,
   signal: AbortSignal,
-): Promise<GuestEntry[]> {
+): Promise<GuestListing | null> {
   checkLength(directory);
   try {
-    return (await agent.list(directory, entriesLeft, signal)) ?? [];
+    return await agent.list(directory, limits, signal);
   } catch (error) {
-    if (!(error instanceof AirlockError) || error.code !== "too-many-files") throw explained(error);
-    // The error of the list names what was left of the walk's maximum.
-    throw new AirlockError(`there are more than ${maximumEntries} files and directories to look at`, {
-      code: "too-many-files",
-    });
+    throw explained(error);
   }
 }
 
