@@ -120,22 +120,34 @@ describeWithEngines(["kubernetes", "postgres"], "an executor in Kubernetes", () 
     return { output, code };
   }
 
-  function startProgram(): void {
-    const child = spawn(process.execPath, [main, "run"], { env, stdio: ["ignore", "ignore", "inherit"] });
-    stack.defer(async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill("SIGTERM");
-      await once(child, "exit");
+  function startProgram(more: Readonly<Record<string, string>> = {}) {
+    const child = spawn(process.execPath, [main, "run"], {
+      env: { ...env, ...more },
+      stdio: ["ignore", "ignore", "inherit"],
     });
+    const end = async (signal: NodeJS.Signals) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill(signal);
+      await once(child, "exit");
+    };
+    stack.defer(() => end("SIGTERM"));
+    return end;
   }
 
   const show = async (id: number) => (await instance.rest("GET", `/jobs/${id}`)) as ShownJob;
   const logOf = async (id: number) => (await instance.rest("GET", `/jobs/${id}/logs`)) as string;
-  async function submit(steps: readonly string[], resources: object = { cpus: 0.1 }): Promise<number> {
+  const objects = async (kinds: string) =>
+    (await kubectl(cluster, "--namespace", namespace, "get", kinds, "-o", "name")).split("\n").filter(Boolean);
+  async function submit(
+    steps: readonly string[],
+    resources: object = { cpus: 0.1 },
+    queue: string = "default",
+  ): Promise<number> {
     const { id } = (await instance.rest("POST", "/jobs", {
       steps: steps.map((command, index) => ({ key: `s${index}`, image, run: command })),
       egress: "none",
       resources,
+      queue,
     })) as ShownJob;
     return id;
   }
@@ -201,5 +213,52 @@ describeWithEngines(["kubernetes", "postgres"], "an executor in Kubernetes", () 
     await instance.rest("POST", `/jobs/${tooLarge}/cancel`);
     const left = () => kubectl(cluster, "--namespace", namespace, "get", "pods,secrets", "-o", "name");
     await expect.poll(left, { timeout: 30_000 }).toBe("");
+  }, 180_000);
+
+  it("leaves nothing of its jobs when it is killed, and nothing else is touched", async () => {
+    const queue = "killed";
+    await instance.rest("POST", "/queues", { name: queue, leaseMs: 3000 });
+    const ofOther = await submit(["echo started; while ! test -e over; do sleep 0.2; done"]);
+    await expect.poll(() => logOf(ofOther), { timeout: 30_000 }).toContain("started\n");
+    const others = await objects("pods");
+    const settings = {
+      EXECUTOR_QUEUE_NAME: queue,
+      EXECUTOR_DATA_DIR: join(dir, "killed"),
+      EXECUTOR_MAXIMUM_NUM_JOBS: "3",
+      EXECUTOR_KUBERNETES_SCHEDULING_TIMEOUT: "10m",
+    };
+    const end = startProgram(settings);
+
+    // One in a step, one that waits for a node, and one whose pod is being made.
+    const inStep = await submit(["echo started; sleep 600"], undefined, queue);
+    const waits = await submit(["true"], { cpus: 64 }, queue);
+    await expect.poll(() => logOf(inStep), { timeout: 30_000 }).toContain("started\n");
+    await expect.poll(() => logOf(waits), { timeout: 30_000 }).toContain("no node has room");
+    const starts = await submit(["true"], undefined, queue);
+    await expect.poll(() => objects("pods"), { timeout: 30_000, interval: 50 }).toHaveLength(others.length + 3);
+    await end("SIGKILL");
+    const left = (await objects("pods")).filter((name) => !others.includes(name));
+    expect(left).toHaveLength(3);
+
+    const endSuccessor = startProgram(settings);
+    await expect
+      .poll(async () => (await objects("pods")).filter((name) => left.includes(name)), { timeout: 30_000 })
+      .toEqual([]);
+    await expect.poll(async () => (await show(starts)).state, { timeout: 60_000 }).toBe("completed");
+    for (const id of [inStep, waits]) {
+      await expect
+        .poll(async () => await show(id), { timeout: 30_000 })
+        .toMatchObject({
+          attempts: [{ state: "errored", failureReason: "lease-lost" }, { state: "processing" }],
+        });
+      await instance.rest("POST", `/jobs/${id}/cancel`);
+    }
+    await expect.poll(() => objects("pods"), { timeout: 30_000 }).toEqual(others);
+    await endSuccessor("SIGTERM");
+
+    expect(await show(ofOther)).toMatchObject({ state: "processing", attempts: [{ state: "processing" }] });
+    await instance.rest("POST", `/jobs/${ofOther}/cancel`);
+    await expect.poll(() => objects("pods,secrets,persistentvolumeclaims"), { timeout: 30_000 }).toEqual([]);
+    expect(await objects("configmaps")).toEqual(["configmap/kube-root-ca.crt"]);
   }, 180_000);
 });
