@@ -8,6 +8,8 @@ import { idleExecutor } from "./rows/idle-executor.ts";
 import { isolation } from "./rows/isolation.ts";
 import { job } from "./rows/job.ts";
 import { killedExecutor } from "./rows/killed-executor.ts";
+import { kubernetesJob } from "./rows/kubernetes-job.ts";
+import { kubernetesScale } from "./rows/kubernetes-scale.ts";
 import { liveLog } from "./rows/live-log.ts";
 import { logIngest } from "./rows/log-ingest.ts";
 import { logPipeline } from "./rows/log-pipeline.ts";
@@ -28,6 +30,8 @@ const rows: Readonly<Record<string, Row>> = {
   isolation,
   job,
   "killed-executor": killedExecutor,
+  "kubernetes-job": kubernetesJob,
+  "kubernetes-scale": kubernetesScale,
   "log-ingest": logIngest,
   "live-log": liveLog,
   "log-pipeline": logPipeline,

@@ -8,6 +8,7 @@ import { rest } from "./jobs.ts";
 const root = path.dirname(path.dirname(path.dirname(import.meta.dirname)));
 
 export interface BenchExecutor extends AsyncDisposable {
+  readonly pid: number;
   /** Kills the executor, as in a crash. Disposing it afterwards does nothing. */
   kill(): Promise<void>;
 }
@@ -59,7 +60,7 @@ export async function startExecutor(
     }
     await sleep(100);
   }
-  return { kill: () => end("SIGKILL"), [Symbol.asyncDispose]: () => end("SIGTERM") };
+  return { pid: child.pid ?? 0, kill: () => end("SIGKILL"), [Symbol.asyncDispose]: () => end("SIGTERM") };
 }
 
 async function isKnown(url: string, label: string): Promise<boolean> {

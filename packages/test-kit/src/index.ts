@@ -37,9 +37,17 @@ export {
   shellLessImage,
   writeOciLayout,
 } from "./images/fixture-images.ts";
+export { buildCluster } from "./kubernetes/build-cluster.ts";
 export { findGo } from "./kubernetes/find-go.ts";
 export { helm } from "./kubernetes/helm.ts";
-export { type ClusterAccess, importArchive, importImage, kubectl, trustRegistry } from "./kubernetes/start-cluster.ts";
+export {
+  type ClusterAccess,
+  importArchive,
+  importImage,
+  kubectl,
+  startCluster,
+  trustRegistry,
+} from "./kubernetes/start-cluster.ts";
 export { loginHeader, startOidcProvider, type TestOidcProvider } from "./oidc/start-oidc-provider.ts";
 export { TestBrowser } from "./oidc/test-browser.ts";
 export {

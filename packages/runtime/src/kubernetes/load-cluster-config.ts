@@ -2,7 +2,8 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { AirlockError, errorMessage } from "@airlock/job";
-import { KubeConfig } from "@kubernetes/client-node";
+import type { KubeConfig } from "@kubernetes/client-node";
+import { PacedKubeConfig } from "./paced-kube-config.ts";
 
 const accountDirectory = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -11,7 +12,7 @@ const accountDirectory = "/var/run/secrets/kubernetes.io/serviceaccount";
  * @throws {AirlockError} code `invalid-configuration` that names the file and the variable.
  */
 export async function loadClusterConfig(given: string | undefined): Promise<KubeConfig> {
-  const config = new KubeConfig();
+  const config = new PacedKubeConfig();
   const path = given ?? join(homedir(), ".kube", "config");
   let text: string;
   try {
