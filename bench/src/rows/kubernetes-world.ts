@@ -21,7 +21,7 @@ import { type BenchInstance, startInstance } from "./bench-instance.ts";
 const { signal } = new AbortController();
 const agentImage = "localhost/bench-agent:1";
 export const image = "localhost/bench-shell:1";
-export const namespace = "bench";
+const namespace = "bench";
 
 export interface KubernetesWorld extends AsyncDisposable {
   readonly instance: BenchInstance;

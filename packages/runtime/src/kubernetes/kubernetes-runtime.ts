@@ -66,6 +66,8 @@ const limitsProblem =
 const defaultSchedulingMs = 120_000;
 const defaultStartingMs = 120_000;
 const defaultLostNodeMs = 60_000;
+/** How long the API server may be away when a pod is to be deleted. `collect` deletes it later. */
+const deletionRequestMs = 5_000;
 /** How long the kubelet may take to end a pod. */
 const deletionMs = 60_000;
 const keptEndedMs = 3_600_000;
@@ -366,7 +368,8 @@ class CreatedKubernetesRuntime implements Runtime {
   async #requestDeletion(name: string, gracePeriodSeconds: number): Promise<boolean> {
     const { namespace } = this.#options;
     try {
-      await this.#api.deleteNamespacedPod({ name, namespace, gracePeriodSeconds });
+      const calls = { signal: new AbortController().signal, giveUpMs: deletionRequestMs };
+      await callApi(() => this.#api.deleteNamespacedPod({ name, namespace, gracePeriodSeconds }), calls);
       return true;
     } catch (error) {
       if (statusOf(error) === 404) return false;

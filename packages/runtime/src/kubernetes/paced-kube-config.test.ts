@@ -1,3 +1,4 @@
+import { createServer } from "node:http";
 import { CoreV1Api, Exec, Watch } from "@kubernetes/client-node";
 import { expect, it, vi } from "vitest";
 import { PacedKubeConfig, RequestPace } from "./paced-kube-config.ts";
@@ -43,5 +44,31 @@ it("requests, watches and connections to pods each take a turn", async () => {
     }
   } finally {
     turn.mockRestore();
+  }
+});
+
+it("requests share their connection to the API server, until the credentials change", async () => {
+  const sockets = new Set<unknown>();
+  const server = createServer((request, response) => {
+    sockets.add(request.socket);
+    response.writeHead(200, { "content-type": "application/json" }).end('{"items":[]}');
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}`;
+  const config = new PacedKubeConfig();
+  config.loadFromClusterAndUser({ name: "c", server: url, skipTLSVerify: true }, { name: "u" });
+  const list = () => config.makeApiClient(CoreV1Api).listNamespacedPod({ namespace: "n" });
+  try {
+    for (let index = 0; index < 10; index += 1) await list();
+    // The first connection may not be free yet for the second request.
+    const shared = sockets.size;
+    expect(shared).toBeLessThanOrEqual(2);
+    config.users = [{ name: "u", certData: Buffer.from("another").toString("base64") }];
+    await list();
+    expect(sockets.size).toBe(shared + 1);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
   }
 });
