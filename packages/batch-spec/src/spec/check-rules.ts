@@ -131,11 +131,11 @@ function checkEnvironment(step: Pick<RawStep, "env">, path: Path, report: Report
   }
 }
 
-/** A comma in a path would add options to the `--mount` flag of container engines. */
+/** These characters would add options to the `--mount` flag of container engines, which is a line of CSV. */
 function checkPaths(step: Pick<RawStep, "mount" | "files">, path: Path, report: Report): void {
   const refuse = (value: string, at: Path, target: "key" | "value") => {
-    if (value.includes(",")) report(at, "must not contain a comma", undefined, target);
-    else if (value.includes("\0")) report(at, "must not contain a NUL character", undefined, target);
+    const character = /[,"\n\r\0]/.exec(value)?.[0];
+    if (character !== undefined) report(at, `must not contain ${JSON.stringify(character)}`, undefined, target);
   };
   for (const [index, mount] of (step.mount ?? []).entries()) {
     refuse(mount.path, [...path, "mount", index, "path"], "value");

@@ -114,8 +114,8 @@ changesetHooks:
       shortSpec("    outputs: {o: {value: v, format: jsn}}\n"),
       "steps[0].outputs.o.format: must be one of json, yaml, text (did you mean",
     ],
-    [shortSpec("    mount: [{path: 'a,b', mountpoint: /x}]\n"), "steps[0].mount[0].path: must not contain a comma"],
-    [shortSpec("    files: {'/a,readonly=false': x}\n"), "steps[0].files./a,readonly=false: must not contain a comma"],
+    [shortSpec("    mount: [{path: 'a,b', mountpoint: /x}]\n"), 'steps[0].mount[0].path: must not contain ","'],
+    [shortSpec("    files: {'/a,readonly=false': x}\n"), 'steps[0].files./a,readonly=false: must not contain ","'],
     [shortSpec("    codingAgent: {type: codex, prompt: p}\n"), "`codingAgent` needs `version: 3`"],
     [
       shortSpec("", "  published: drft\n"),
