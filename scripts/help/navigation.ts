@@ -37,7 +37,7 @@ export const navigation: readonly NavigationGroup[] = [
     ],
   },
   { title: "Security", files: ["docs/security.md", "docs/SPECIFICATION.md", "SECURITY.md"] },
-  { title: "API", files: ["docs/api.md", "docs/errors.md", "docs/protocol.md"] },
+  { title: "API", files: ["docs/api.md", "docs/webhooks.md", "docs/errors.md", "docs/protocol.md"] },
   {
     title: "Architecture",
     files: ["docs/how-a-job-travels.md", "docs/guest-protocol.md", "docs/decisions/README.md", "CHANGELOG.md"],

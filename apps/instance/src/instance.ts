@@ -35,6 +35,8 @@ import { type Database, openDatabase } from "./store/database.ts";
 import { EmbeddedPostgres } from "./store/embedded-postgres.ts";
 import { Notifications } from "./store/notifications.ts";
 import { getJobView } from "./views/job-views.ts";
+import { forgetDeliveries } from "./webhooks/webhook-rows.ts";
+import { WebhookSender } from "./webhooks/webhook-sender.ts";
 
 export const version = "0.1.0";
 
@@ -196,6 +198,16 @@ export async function startInstance(config: InstanceConfig): Promise<Instance> {
       housekeep({ config, db, blobs, repositories, refusals, signal: stopping.signal }),
     ),
   );
+  const webhooks = stack.use(
+    new WebhookSender({
+      db,
+      sealer,
+      proxies: config.proxies,
+      allowedHosts: config.webhookHosts,
+      onError: (problem) => logger.warn({ problem }, "a delivery of a webhook could not be recorded"),
+    }),
+  );
+  stack.use(repeat(sweepIntervalMs, logger, () => webhooks.takeDue()));
   const url = await listen(app, config.listen);
   await writeFileAtomically(data.resolve("instance.json"), `${JSON.stringify({ url, pid: process.pid })}\n`, 0o644);
   stack.defer(() => rm(data.resolve("instance.json"), { force: true }));
@@ -247,6 +259,7 @@ async function housekeep({ config, db, blobs, repositories, refusals, signal }: 
     () => forgetUserSessions(db),
     () => forgetAttempts(db),
     () => forgetLogins(db),
+    () => forgetDeliveries(db),
     () => refusals.sweep(),
     () => forgetOldEntries(db, config.auditRetentionMs, signal),
     () => applyRetention(db, config.retention, signal),

@@ -97,6 +97,14 @@ export const permissions = {
   "secret.read-audit": owners,
   "secret.rotate-keys": administrator,
 
+  // Their receivers learn about all jobs of the namespace.
+  "webhook.list": owners,
+  "webhook.create": owners,
+  "webhook.update": owners,
+  "webhook.delete": owners,
+  "webhook.list-deliveries": owners,
+  "webhook.repeat-delivery": owners,
+
   // Administrators read everything. Owners read what is about their organizations and their own account.
   "audit.read": owners,
 

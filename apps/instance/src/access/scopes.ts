@@ -67,6 +67,13 @@ const scopeOfPermission = {
   "secret.read-audit": "read",
   "secret.rotate-keys": "administration",
 
+  "webhook.list": "read",
+  "webhook.create": "administration",
+  "webhook.update": "administration",
+  "webhook.delete": "administration",
+  "webhook.list-deliveries": "read",
+  "webhook.repeat-delivery": "administration",
+
   "audit.read": "read",
 
   "user.list": "read",

@@ -8,8 +8,8 @@ import { noOrganization } from "./organizations.ts";
 const defaultOrganization = "default";
 
 /**
- * Deletes an organization without jobs that have not ended and without secrets. Its members and its access to
- * repositories are removed. Finished jobs stay until their retention ends, for administrators. The name stays taken.
+ * Deletes an organization without jobs that have not ended and without secrets. Its members, its webhooks and
+ * its access to repositories are removed. Finished jobs stay until their retention ends, for administrators. The name stays taken.
  * @throws {AirlockError} `not-found`, `organization-in-use`.
  */
 export async function deleteOrganization(db: Database, name: string): Promise<{ readonly members: number }> {
@@ -25,6 +25,7 @@ export async function deleteOrganization(db: Database, name: string): Promise<{ 
     if (!row) throw noOrganization(name);
     await requireUnused(transaction, name);
     const members = await transaction.deleteFrom("memberships").where("organization", "=", name).executeTakeFirst();
+    await transaction.deleteFrom("webhooks").where("namespace", "=", name).execute();
     await transaction.deleteFrom("repository_organizations").where("organization", "=", name).execute();
     await transaction.updateTable("namespaces").set({ deleted_at: new Date() }).where("name", "=", name).execute();
     return { members: Number(members.numDeletedRows) };

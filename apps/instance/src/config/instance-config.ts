@@ -57,6 +57,8 @@ export interface InstanceConfig {
   readonly localAccounts: boolean;
   /** How people sign in with a provider; `null`: they can't. */
   readonly openIdConnect: OidcSettings | null;
+  /** `HOST` or `HOST:PORT` that webhooks may have whatever its addresses are, and without TLS. */
+  readonly webhookHosts: readonly string[];
   readonly logLevel: LogLevel;
   /** Directory of the built web UI. */
   readonly webDirectory: string;
@@ -208,6 +210,19 @@ const Environment = z.object({
   AIRLOCK_OIDC_GROUPS: GroupMapping.prefault(""),
   AIRLOCK_OIDC_CREATE_USERS: Flag.default(true),
   AIRLOCK_OIDC_SESSION: Period.prefault("1d"),
+  AIRLOCK_WEBHOOK_HOSTS: z
+    .string()
+    .default("")
+    .transform((text) =>
+      text
+        .toLowerCase()
+        .split(",")
+        .flatMap((part) => part.trim() || []),
+    )
+    .refine(
+      (hosts) => hosts.every((host) => URL.canParse(`http://${host}`) && !/[/@?#]/.test(host)),
+      "must be hosts such as ci.internal or 127.0.0.1:9000, separated by commas",
+    ),
   AIRLOCK_LOG_LEVEL: z.enum(logLevels).default("info"),
   AIRLOCK_WEB_DIR: z.string().min(1).nullable().default(null),
   PATH: z.string().default("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
@@ -357,6 +372,7 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,
     localAccounts: e.AIRLOCK_LOCAL_ACCOUNTS,
     openIdConnect: oidc,
+    webhookHosts: e.AIRLOCK_WEBHOOK_HOSTS,
     logLevel: e.AIRLOCK_LOG_LEVEL,
     webDirectory: e.AIRLOCK_WEB_DIR === null ? defaultWebDirectory() : path.resolve(e.AIRLOCK_WEB_DIR),
     executablePath: e.PATH,

@@ -34,6 +34,7 @@ interface Walked {
   readonly commit: string;
   readonly executor: string;
   readonly job: TakenJob;
+  readonly webhook: number;
 }
 
 describeWithEngines(["postgres"], "every route of the instance", () => {
@@ -49,6 +50,13 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
   /** Cookies of users who have one role in the organization "own". */
   const users = new Map<Role, string>();
 
+  async function newWebhook(namespace: string): Promise<number> {
+    const body = { namespace, name: `of ${namespace}`, url: "https://hooks.example.com/", events: ["job.errored"] };
+    const created = await target.rest("POST", "/webhooks", body);
+    expect(created.status).toBe(201);
+    return ((await created.json()) as { id: number }).id;
+  }
+
   async function takeJob(name: string): Promise<Walked> {
     const repository = await makeRepository(`${directory.path}/${name}.git`, [
       { message: "One", files: [{ path: "a", content: name }] },
@@ -60,6 +68,7 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
     const set = await target.rest("PUT", `/secrets/OF_${name.toUpperCase()}`, { namespace: name, value: "secret" });
     expect(set.status).toBe(201);
     await target.submit({ namespace: name, queue: name, repository: name, files: { "a.txt": "a" } });
+    const webhook = await newWebhook(name);
     const executor = `executor-${name}`;
     const taken = await target.executor(`queue/${name}/dequeue`, { executorName: executor, version: "6.0.0" });
     return {
@@ -69,6 +78,7 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       repository: name,
       commit: repository.head,
       executor,
+      webhook,
       job: (await taken.json()) as TakenJob,
     };
   }
@@ -136,7 +146,8 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
   ): Promise<number> {
     const [method = "", template = ""] = route.split(" ");
     const isExecutors = template.startsWith("/.executors");
-    const id = String(walked.job.id);
+    const ofWebhook = method === "DELETE" ? () => newWebhook(walked.namespace) : async () => walked.webhook;
+    const id = String(template.includes("/webhooks/:id") ? await ofWebhook() : walked.job.id);
     let url = template
       .replace(
         "/git/*",
@@ -147,6 +158,7 @@ describeWithEngines(["postgres"], "every route of the instance", () => {
       .replace(":job", id)
       .replace(":id", /\/(?:account|executor-tokens|users)\//.test(template) ? "999999" : id)
       .replace(":artifactId", "1")
+      .replace(":delivery", "1")
       .replace(":code", "BCDF-GHJK")
       .replace(":file", "none")
       .replace(":user", "guest")
@@ -319,6 +331,7 @@ const markers: Readonly<Partial<Record<RuledRoute, string>>> = {
   "GET /api/v1/repositories": '"name":"own"',
   "GET /api/v1/organizations": '"name":"own"',
   "GET /api/v1/secrets": "OF_OWN",
+  "GET /api/v1/webhooks": '"namespace":"own"',
   "GET /api/v1/secrets/audit": "OF_OWN",
   "GET /api/v1/audit": '"namespace":"own"',
   "GET /api/v1/audit/export": '"namespace":"own"',
@@ -337,6 +350,7 @@ const mayBeMissing: ReadonlySet<RuledRoute> = new Set<RuledRoute>([
   "GET /api/v1/sign-in/oidc",
   "GET /api/v1/sign-in/oidc/callback",
   "DELETE /api/v1/account/tokens/:id",
+  "POST /api/v1/webhooks/:id/deliveries/:delivery/repeat",
   "POST /api/v1/command-line-logins/token",
   "GET /api/v1/account/command-line-logins/:code",
   "POST /api/v1/account/command-line-logins/:code",
@@ -360,6 +374,8 @@ function bodyOf(route: RuledRoute, { namespace }: Walked): object {
   switch (route) {
     case "POST /api/v1/jobs":
       return { namespace, steps: [{ image: "alpine", run: "true" }] };
+    case "POST /api/v1/webhooks":
+      return { namespace, name: "walked", url: "https://hooks.example.com/", events: ["job.errored"] };
     case "POST /api/v1/command-line-logins/token":
       return { secret: "none", confirmationCode: "BCDF-GHJK" };
     case "POST /api/v1/account/command-line-logins/:code":

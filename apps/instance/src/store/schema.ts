@@ -10,6 +10,7 @@ import type {
   StepResult,
   StepUsage,
   TokenScope,
+  WebhookEvent,
 } from "@airlock/api";
 import type { FailureReason, JobState } from "@airlock/job";
 import type { ColumnType, Generated, JSONColumnType } from "kysely";
@@ -103,6 +104,18 @@ interface AccessTokensTable {
   expires_at: Date | null;
   last_used_at: Date | null;
   last_address: string | null;
+}
+
+interface WebhooksTable {
+  id: Generated<number>;
+  namespace: string;
+  name: string;
+  url: string;
+  events: WebhookEvent[];
+  enabled: Generated<boolean>;
+  sealed: Buffer;
+  key_id: string;
+  created_at: DefaultedTime;
 }
 
 interface CommandLineLoginsTable {
@@ -428,6 +441,7 @@ export interface Schema {
   password_links: PasswordLinksTable;
   access_tokens: AccessTokensTable;
   command_line_logins: CommandLineLoginsTable;
+  webhooks: WebhooksTable;
   executor_tokens: ExecutorTokensTable;
   executor_token_uses: ExecutorTokenUsesTable;
   sign_in_attempts: SignInAttemptsTable;

@@ -55,6 +55,7 @@ export async function startTestInstance(
       legacySharedSecret: false,
       localAccounts: true,
       openIdConnect: null,
+      webhookHosts: [],
       logLevel: "fatal",
       webDirectory: path.join(dataDirectory, "no-web"),
       executablePath: "/usr/local/bin:/usr/bin:/bin",

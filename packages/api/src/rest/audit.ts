@@ -46,6 +46,10 @@ export const auditActions = [
   "executor.drained",
   "executor.paused",
   "executor.resumed",
+  "webhook.created",
+  "webhook.changed",
+  "webhook.deleted",
+  "webhook.delivery-repeated",
   "audit.exported",
 ] as const;
 export type AuditAction = (typeof auditActions)[number];

@@ -13,3 +13,4 @@ export * from "./repositories.ts";
 export * from "./secrets.ts";
 export * from "./session.ts";
 export * from "./usage.ts";
+export * from "./webhooks.ts";

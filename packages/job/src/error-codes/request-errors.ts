@@ -21,6 +21,11 @@ export const requestErrors = {
     status: 502,
     documentation: "The OpenID Connect provider is not reachable, or does not work with this instance.",
   },
+  "too-many-webhooks": { status: 409, documentation: "The namespace has as many webhooks as it may have." },
+  "webhook-address-refused": {
+    status: 422,
+    documentation: "The address of a webhook does not use https, or leads to a private network.",
+  },
   "login-ended": {
     status: 404,
     documentation: "The login of a command line was finished or refused, took too long, or had too many wrong codes.",

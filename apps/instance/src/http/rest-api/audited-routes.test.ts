@@ -40,6 +40,7 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
     let artifact: number;
     let path: string;
     let executorToken: number;
+    let webhook: number;
     let login = { code: "", secret: "", confirmationCode: "" };
     const beginLogin = async () => {
       const begun = await page("POST", "/command-line-logins", "", { host: "laptop" });
@@ -329,6 +330,39 @@ describeWithEngines(["postgres"], "the audit log of changes", () => {
         route: "POST /api/v1/jobs/:id/retry",
         send: () => asToken("POST", "/jobs/1/retry"),
         entry: { action: "job.retried", job: 1, namespace: name },
+      },
+      {
+        route: "POST /api/v1/webhooks",
+        async send() {
+          const body = { namespace: name, name: "chat", url: "https://192.0.2.7.example.com/", events: ["job.queued"] };
+          const response = await asToken("POST", "/webhooks", body);
+          webhook = ((await response.clone().json()) as { id: number }).id;
+          await client.query(
+            "insert into webhook_deliveries (webhook, job, event, body) values ($1, 1, 'job.queued', '{}')",
+            [webhook],
+          );
+          return response;
+        },
+        entry: { action: "webhook.created", actor: "ann", namespace: name },
+      },
+      {
+        route: "PATCH /api/v1/webhooks/:id",
+        send: () => asToken("PATCH", `/webhooks/${webhook}`, { enabled: false }),
+        entry: { action: "webhook.changed", namespace: name, details: { enabled: false } },
+      },
+      {
+        route: "POST /api/v1/webhooks/:id/deliveries/:delivery/repeat",
+        async send() {
+          const list = await asToken("GET", `/webhooks/${webhook}/deliveries`);
+          const { deliveries } = (await list.json()) as { deliveries: { id: number }[] };
+          return asToken("POST", `/webhooks/${webhook}/deliveries/${deliveries[0]?.id}/repeat`);
+        },
+        entry: { action: "webhook.delivery-repeated", namespace: name },
+      },
+      {
+        route: "DELETE /api/v1/webhooks/:id",
+        send: () => asToken("DELETE", `/webhooks/${webhook}`),
+        entry: { action: "webhook.deleted", namespace: name },
       },
       {
         route: "DELETE /api/v1/secrets/:name",

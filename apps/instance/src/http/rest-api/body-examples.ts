@@ -33,6 +33,13 @@ export const bodyExamples: Readonly<Record<string, object>> = {
   "POST /api/v1/queues": { name: "builds", maxAttempts: 3, weight: 2 },
   "PATCH /api/v1/queues/:name": { concurrencyLimit: 10 },
   "PUT /api/v1/secrets/:name": { namespace: "team", value: "the secret's value" },
+  "POST /api/v1/webhooks": {
+    namespace: "team",
+    name: "chat",
+    url: "https://hooks.example.com/airlock",
+    events: ["job.failed", "job.errored"],
+  },
+  "PATCH /api/v1/webhooks/:id": { enabled: false },
   "POST /api/v1/executor-tokens": { name: "pool a", queue: "builds" },
   "POST /api/v1/executor-tokens/:id/rotate": { overlapMs: 3_600_000 },
   "POST /api/v1/users": { name: "ben", displayName: "Ben", role: "member" },

@@ -25,12 +25,14 @@ import { InvalidRequestError } from "../shared/api-error.ts";
 import { audited } from "../shared/audit-source.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { ownAccount } from "./own-account.ts";
+import { requireOwnPage } from "./session-cookie.ts";
 import { errorAnswers, type ZodScope } from "./zod-scope.ts";
 
 const bodyLimit = 16 * 1024;
 
 /** Routes for command lines that have no token yet. */
-export function commandLineLoginRoutes(app: ZodScope, { db }: InstanceContext): void {
+export function commandLineLoginRoutes(app: ZodScope, context: InstanceContext): void {
+  const { db } = context;
   const tags = ["session"];
 
   app.post(
@@ -49,6 +51,7 @@ export function commandLineLoginRoutes(app: ZodScope, { db }: InstanceContext): 
       },
     },
     async (request, reply) => {
+      requireOwnPage(request, context);
       const { secret, code, expiresAt } = await beginLogin(db, request.body.host, request.ip);
       return reply.status(201).send({ secret, code, page: `connect?code=${code}`, expiresAt: expiresAt.toISOString() });
     },
@@ -68,6 +71,7 @@ export function commandLineLoginRoutes(app: ZodScope, { db }: InstanceContext): 
       },
     },
     async (request, reply) => {
+      requireOwnPage(request, context);
       const { secret, confirmationCode } = request.body;
       // In a transaction of its own, because a wrong code must count.
       const { left } = await countTry(db, secret);

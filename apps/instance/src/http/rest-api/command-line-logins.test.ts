@@ -134,6 +134,14 @@ describeWithEngines(["postgres"], "logins of command lines", () => {
     expect((await post("", { host: "x" }, from("2001:db8:1::1"))).status).toBe(201);
   });
 
+  it("can't be begun or finished by a page of another site", async () => {
+    for (const headers of [{ origin: "https://evil.example" }, { "sec-fetch-site": "cross-site" }]) {
+      expect((await post("", { host: "x" }, headers)).status).toBe(403);
+      const body = { secret: "x", confirmationCode: "BCDF-GHJK" };
+      expect((await post("/token", body, headers)).status).toBe(403);
+    }
+  });
+
   it("refuse names of machines that could mislead the person who confirms", async () => {
     const answer = await post("", { host: "laptop\u202e\nadmin" }, from("203.0.113.9"));
     expect(answer.status).toBe(400);

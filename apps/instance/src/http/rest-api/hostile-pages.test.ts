@@ -18,6 +18,8 @@ interface Route {
 const signingIn: ReadonlySet<string> = new Set([
   "/session",
   "/sign-in",
+  "/command-line-logins",
+  "/command-line-logins/token",
   "/sign-in/oidc",
   "/sign-in/oidc/callback",
   "/password",

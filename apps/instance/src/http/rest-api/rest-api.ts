@@ -26,6 +26,7 @@ import { ownAccountRoutes, signInRoutes } from "./sign-in-routes.ts";
 import { tokenRoutes } from "./token-routes.ts";
 import { usageRoutes } from "./usage-routes.ts";
 import { userAccessRoutes } from "./user-access-routes.ts";
+import { webhookRoutes } from "./webhook-routes.ts";
 import { withZod } from "./zod-scope.ts";
 
 /**
@@ -87,5 +88,6 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
     identityRoutes(typed, context);
     userAccessRoutes(typed, context);
     auditRoutes(typed, context);
+    webhookRoutes(typed, context);
   });
 }

@@ -25,6 +25,7 @@ import { identities } from "./0024-identities.ts";
 import { auditTargets } from "./0025-audit-targets.ts";
 import { stepUsage } from "./0026-step-usage.ts";
 import { commandLineLogins } from "./0028-command-line-logins.ts";
+import { webhooks } from "./0029-webhooks.ts";
 import { deletedOrganizations } from "./0030-deleted-organizations.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
@@ -63,5 +64,6 @@ export const migrations: readonly Migration[] = [
   auditTargets,
   stepUsage,
   commandLineLogins,
+  webhooks,
   deletedOrganizations,
 ];

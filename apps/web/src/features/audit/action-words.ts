@@ -44,6 +44,10 @@ export const actionWords: Readonly<Record<AuditAction, string>> = {
   "executor.drained": "drained an executor",
   "executor.paused": "paused an executor",
   "executor.resumed": "resumed an executor",
+  "webhook.created": "created a webhook",
+  "webhook.changed": "changed a webhook",
+  "webhook.deleted": "deleted a webhook",
+  "webhook.delivery-repeated": "repeated a delivery of a webhook",
   "audit.exported": "exported the audit log",
 };
 
