@@ -15,6 +15,7 @@ import { forgetOldExecutors } from "./executors/executor-registry.ts";
 import { forgetOldExecutorTokens, hasValidExecutorToken } from "./executors/executor-tokens.ts";
 import { DataDirectory } from "./files/data-directory.ts";
 import { writeFileAtomically } from "./files/write-file-atomically.ts";
+import { forgetIdempotencyKeys } from "./http/rest-api/idempotency.ts";
 import { forgetEndedSessions } from "./http/rest-api/sessions.ts";
 import { close, createHttpServer, listen } from "./http/server.ts";
 import { RefusalLog } from "./http/shared/refusal-log.ts";
@@ -260,6 +261,7 @@ async function housekeep({ config, db, blobs, repositories, refusals, signal }: 
     () => forgetAttempts(db),
     () => forgetLogins(db),
     () => forgetDeliveries(db),
+    () => forgetIdempotencyKeys(db),
     () => refusals.sweep(),
     () => forgetOldEntries(db, config.auditRetentionMs, signal),
     () => applyRetention(db, config.retention, signal),

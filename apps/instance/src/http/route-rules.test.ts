@@ -376,8 +376,6 @@ function bodyOf(route: RuledRoute, { namespace }: Walked): object {
       return { namespace, steps: [{ image: "alpine", run: "true" }] };
     case "POST /api/v1/webhooks":
       return { namespace, name: "walked", url: "https://hooks.example.com/", events: ["job.errored"] };
-    case "POST /api/v1/command-line-logins/token":
-      return { secret: "none", confirmationCode: "BCDF-GHJK" };
     case "POST /api/v1/account/command-line-logins/:code":
       return { name: "laptop", scopes: ["read"], expiresAt: null };
     case "PUT /api/v1/secrets/:name":

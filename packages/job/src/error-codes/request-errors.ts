@@ -74,7 +74,11 @@ export const requestErrors = {
     documentation: "The name belongs to another repository, or the URL was added under another name.",
   },
   "repository-in-use": { status: 409, documentation: "A job that has not ended uses the repository." },
-  "idempotency-conflict": { status: 409, documentation: "The `Idempotency-Key` was already used for another job." },
+  "idempotency-conflict": { status: 409, documentation: "The `Idempotency-Key` was already used for another request." },
+  "idempotency-pending": {
+    status: 409,
+    documentation: "A request with the same `Idempotency-Key` has no answer yet.",
+  },
   "lapsed-attempt": {
     status: 409,
     documentation: "The attempt that the executor reports on is no longer the running one.",

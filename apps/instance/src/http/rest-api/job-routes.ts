@@ -15,11 +15,11 @@ import { audited, auditSource } from "../shared/audit-source.ts";
 import { sendEventStream } from "../shared/event-stream.ts";
 import type { InstanceContext } from "../shared/instance-context.ts";
 import { accessOf } from "../shared/route-access.ts";
+import { IdempotencyHeaders } from "./idempotency.ts";
 import { streamOptions } from "./stream-options.ts";
 import { errorAnswers, notFound, unknownNamespace, type ZodScope } from "./zod-scope.ts";
 
 const JobParams = z.strictObject({ id: z.coerce.number().int().positive().max(Number.MAX_SAFE_INTEGER) });
-const IdempotencyHeaders = z.object({ "idempotency-key": z.string().min(1).max(255).optional() });
 const tags = ["jobs"];
 
 /** A job may hold a thousand steps with long scripts. */

@@ -15,6 +15,7 @@ import { describeRoute } from "./describe-route.ts";
 import { eventRoutes } from "./event-routes.ts";
 import { executorRoutes } from "./executor-routes.ts";
 import { executorTokenRoutes } from "./executor-token-routes.ts";
+import { answerRepetitions } from "./idempotency.ts";
 import { jobRoutes } from "./job-routes.ts";
 import { identityRoutes, oidcRoutes } from "./oidc-routes.ts";
 import { queueRoutes } from "./queue-routes.ts";
@@ -70,6 +71,7 @@ export async function restApi(plain: FastifyInstance, context: InstanceContext):
   });
   await app.register(async (scope) => {
     guard(scope, credentials);
+    answerRepetitions(scope, context);
     const typed = withZod(scope);
     currentSessionRoute(typed, context);
     ownAccountRoutes(typed, context);

@@ -27,6 +27,7 @@ import { stepUsage } from "./0026-step-usage.ts";
 import { commandLineLogins } from "./0028-command-line-logins.ts";
 import { webhooks } from "./0029-webhooks.ts";
 import { deletedOrganizations } from "./0030-deleted-organizations.ts";
+import { idempotencyKeys } from "./0031-idempotency-keys.ts";
 
 /** One change of the schema. Never edit it after its release; add the next number instead. */
 export interface Migration {
@@ -66,4 +67,5 @@ export const migrations: readonly Migration[] = [
   commandLineLogins,
   webhooks,
   deletedOrganizations,
+  idempotencyKeys,
 ];
