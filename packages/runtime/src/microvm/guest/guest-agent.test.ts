@@ -3,9 +3,10 @@ import { setImmediate } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeFrame } from "./frames.ts";
 import { GuestAgent, methods } from "./guest-agent.ts";
+import type { CallOptions } from "./guest-call.ts";
 import { GuestConnection } from "./guest-connection.ts";
 import { runGuestStep } from "./run-guest-step.ts";
-import type { GuestStep } from "./step-spec.ts";
+import { encodeStep, type GuestStep } from "./step-spec.ts";
 import { bootGuest, runCollected, shell } from "./testing/boot-guest.ts";
 import { type GuestParts, makeGuestParts } from "./testing/namespace-guest.ts";
 
@@ -103,6 +104,51 @@ describe.skipIf(process.geteuid?.() !== 0)("the guest agent as process 1 of name
     expect(second.stdout).toBe("kept\n");
     const { stdout } = await run(booted.agent, shell("ls -A /data", { upperBytes: null }));
     expect(stdout).toBe("");
+  });
+
+  it("ends a canceled step before what it wrote outside its workspace is removed", async () => {
+    await using booted = await boot();
+    const { agent } = booted;
+    const before = await agent.stats(signal);
+    const script =
+      "i=0; while [ $i -lt 6000 ]; do : > /bin/f$i; i=$((i+1)); done; head -c 8000000 /dev/zero > /bin/big";
+    const order: string[] = [];
+    const cancel = new AbortController();
+    let channel = 0;
+    let canceling: Promise<unknown> | undefined;
+    const cancelWhileRemoving = async () => {
+      // Since the step has ended, the agent finds no step to signal.
+      for (let reached: number | null = 0; reached !== null; ) {
+        reached = await agent.signalStep(channel, 15, signal).catch(() => null);
+      }
+      cancel.abort(new Error("canceled"));
+      await agent.stats(signal);
+      order.push("stats");
+    };
+    const options: CallOptions = {
+      signal: cancel.signal,
+      stallMs: 10_000,
+      mayBeSilent: true,
+      streams: 2,
+      upload: (async function* () {
+        yield encodeStep(shell(script, { upperBytes: null }));
+      })(),
+      onStarted: (number) => {
+        channel = number;
+      },
+      onExited: () => {
+        canceling = cancelWhileRemoving();
+      },
+    };
+    await agent.connection.call(Buffer.of(methods.run), options).catch(() => order.push("step"));
+    await canceling;
+    expect(order).toEqual(["step", "stats"]);
+    // The next step finds nothing of it, and the space comes back.
+    const next = await run(agent, shell("ls -d /bin/big; echo kept", { upperBytes: null }));
+    expect(next.stdout).toBe("kept\n");
+    await expect
+      .poll(async () => before.freeDiskBytes - (await agent.stats(signal)).freeDiskBytes, { timeout: 20_000 })
+      .toBeLessThan(1_000_000);
   });
 
   it("reports a signal that ended a step as a shell does", async () => {

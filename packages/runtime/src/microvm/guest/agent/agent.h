@@ -315,6 +315,8 @@ ssize_t receive_message(int socket_fd, struct step_message *message, int descrip
 
 // step-root.c
 #define DISK_UPPER "/run/airlock/workspace/upper"
+// Upper layers of canceled steps, which are removed while other calls run.
+#define DISK_REMOVED "/run/airlock/workspace/removed"
 void make_root(const struct step_spec *spec, int id_swap);
 
 // step-owner.c

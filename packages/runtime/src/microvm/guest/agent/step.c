@@ -24,13 +24,15 @@ static struct {
   pid_t init;
   // stdout, stderr, messages. -1 after their end.
   int descriptors[3];
-  bool started, reported, failed, reclaims;
+  bool started, reported, failed, reclaims, canceled;
   uint8_t code;
   int error;
   char stage[24];
   uint8_t struck[STRUCK_BYTES];
 } step;
 static bool stopped;
+// Whether DISK_REMOVED may have something in it.
+static bool removes;
 
 static void forget(void) {
   explicit_bzero(spec_bytes, step.spec_length);
@@ -128,9 +130,13 @@ bool step_credit(uint32_t channel, uint8_t stream, uint32_t bytes) {
   return true;
 }
 
+static void clear_later(void);
+
 void step_cancel(uint32_t channel) {
   if (step.state == IDLE || channel != step.channel) return;
+  if (step.state == CLEARING) return clear_later();
   if (step.state == RECEIVING) return refuse(ERROR_CANCELED, 0, "canceled");
+  step.canceled = true;
   if (step.init > 0) kill(step.init, SIGKILL);
 }
 
@@ -243,11 +249,30 @@ static void finish_if_over(void) {
   remove_cgroup();
   if (!(spec.flags & STEP_UPPER_ON_DISK)) return finish();
   step.state = CLEARING;
+  if (step.canceled) clear_later();
 }
 
-bool step_is_clearing(void) { return step.state == CLEARING; }
+// The host waits only some seconds for the end of a canceled call, and the removal can take minutes.
+static void clear_later(void) {
+  static unsigned count;
+  char path[sizeof DISK_REMOVED + 12];
+  snprintf(path, sizeof path, DISK_REMOVED "/%u", count++);
+  if (mkdir(DISK_REMOVED, 0700) < 0 && errno != EEXIST) return;
+  if (rename(DISK_UPPER, path) < 0) return;
+  removes = true;
+  finish();
+}
+
+bool step_is_clearing(void) { return step.state == CLEARING || removes; }
+
+static void remove_some(void) {
+  int directory = open(DISK_REMOVED, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  removes = directory >= 0 && clear_some(directory, 1000) == 0;
+  if (directory >= 0) close(directory);
+}
 
 void step_clear(void) {
+  if (step.state != CLEARING) return remove_some();
   int directory = open(DISK_UPPER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
   int result = directory < 0 ? -1 : clear_some(directory, 1000);
   int error = errno;
@@ -259,6 +284,8 @@ void step_clear(void) {
 
 void stop_steps(uint32_t channel) {
   stopped = true;
+  // The disk goes away with the machine.
+  removes = false;
   if (step.state == RECEIVING) refuse(ERROR_CANCELED, 0, "canceled");
   if (step.state == RUNNING && step.init > 0) {
     kill(step.init, SIGKILL);
