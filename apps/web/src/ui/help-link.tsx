@@ -26,7 +26,7 @@ interface HelpLinkProps {
 /** A link to the documentation site. It opens in a new tab, so that nothing that was typed is lost. */
 export function HelpLink({ href, children }: HelpLinkProps) {
   return (
-    <Anchor href={href} target="_blank" rel="noopener" size="sm" inline>
+    <Anchor href={href} target="_blank" rel="noopener" size="sm" inline underline="always">
       <IconHelpCircle size={16} stroke={1.6} style={{ verticalAlign: "-3px", marginRight: 4 }} aria-hidden />
       {children}
       <span className="visually-hidden"> (opens in a new tab)</span>
