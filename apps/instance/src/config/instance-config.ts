@@ -55,6 +55,10 @@ export interface InstanceConfig {
   readonly legacySharedSecret: boolean;
   /** Whether people can sign in with passwords of the instance's own. */
   readonly localAccounts: boolean;
+  /** The token with which Prometheus reads the metrics; `null`: none beside the administrator's. */
+  readonly metricsToken: string | null;
+  /** Whether everyone may read the metrics. By default only programs on the same machine do, without a token. */
+  readonly openMetrics: boolean;
   /** How people sign in with a provider; `null`: they can't. */
   readonly openIdConnect: OidcSettings | null;
   /** `HOST` or `HOST:PORT` that webhooks may have whatever its addresses are, and without TLS. */
@@ -194,6 +198,8 @@ const Environment = z.object({
   AIRLOCK_SHARED_SECRET: Flag.default(true),
   AIRLOCK_LEGACY_SHARED_SECRET: Flag.default(false),
   AIRLOCK_LOCAL_ACCOUNTS: Flag.default(true),
+  AIRLOCK_METRICS_TOKEN: Token.nullable().default(null),
+  AIRLOCK_METRICS_OPEN: Flag.default(false),
   AIRLOCK_OIDC_ISSUER: z
     .string()
     .refine(isSafeIssuer, "must be an https URL, or an http URL of this machine, without a query")
@@ -371,6 +377,8 @@ export function parseConfig(env: Readonly<Record<string, string | undefined>>, f
     acceptSharedSecret: e.AIRLOCK_SHARED_SECRET,
     legacySharedSecret: e.AIRLOCK_LEGACY_SHARED_SECRET,
     localAccounts: e.AIRLOCK_LOCAL_ACCOUNTS,
+    metricsToken: e.AIRLOCK_METRICS_TOKEN,
+    openMetrics: e.AIRLOCK_METRICS_OPEN,
     openIdConnect: oidc,
     webhookHosts: e.AIRLOCK_WEBHOOK_HOSTS,
     logLevel: e.AIRLOCK_LOG_LEVEL,

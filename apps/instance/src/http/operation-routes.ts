@@ -5,6 +5,7 @@ import { countActiveExecutors } from "../executors/executor-registry.ts";
 import { domainOf } from "../metrics/metrics.ts";
 import { readPushedMetrics } from "../metrics/pushed-metrics-store.ts";
 import { countRecentDequeues, listQueues } from "../queues/queue-settings.ts";
+import { requireMetricsAccess } from "./metrics-access.ts";
 import type { InstanceContext } from "./shared/instance-context.ts";
 
 const healthTimeoutMs = 3000;
@@ -24,7 +25,10 @@ export function operationRoutes(app: FastifyInstance, context: InstanceContext):
     }
   });
 
-  app.get("/metrics", async (_request, reply) => {
+  const { metricsToken, openMetrics } = context.config;
+  const access = { metricsToken, openMetrics, administratorToken: context.administratorToken };
+  app.get("/metrics", async (request, reply) => {
+    requireMetricsAccess(request, access);
     const recent = await countRecentDequeues(db);
     for (const queue of await listQueues(db, null)) {
       metrics.queueSize.set({ queue: queue.name }, queue.queued);

@@ -37,6 +37,28 @@ describeWithEngines(["postgres"], "the metrics of two instances on one database"
     expect((await at.executor("queue/batches/markComplete", body, jobHeaders(job, "e"))).status).toBe(204);
   }
 
+  it("are open to programs on the same machine, and to others only with a token", async () => {
+    const url = (await createDatabase(engines().postgres?.url ?? "")).url;
+    const metricsToken = "the-token-of-prometheus";
+    await using closed = await startTestInstance({ url }, { metricsToken });
+    await using open = await startTestInstance({ url }, { openMetrics: true });
+    const status = async (at: TestInstance, headers: Record<string, string> = {}) =>
+      (await fetch(`${at.url}/metrics`, { headers })).status;
+    expect(await status(closed)).toBe(200);
+    for (const name of ["x-forwarded-for", "forwarded", "x-real-ip", "via"]) {
+      const proxied = { [name]: "127.0.0.1" };
+      expect([name, await status(closed, proxied), await status(open, proxied)]).toEqual([name, 401, 200]);
+      const authorization = `Bearer ${metricsToken}`;
+      expect([name, await status(closed, { ...proxied, authorization })]).toEqual([name, 200]);
+    }
+    expect(await status(closed, { authorization: `Bearer ${closed.instance.administratorToken}` })).toBe(200);
+    for (const authorization of ["Bearer wrong", "Bearer ", "Basic YTpi", `token-executor ${metricsToken}`]) {
+      expect([authorization, await status(closed, { authorization })]).toEqual([authorization, 401]);
+    }
+    // Without a token of its own, no other text is one.
+    expect(await status(one, { authorization: "Bearer null" })).toBe(401);
+  });
+
   it("have the names that existing dashboards query, and each family only once", async () => {
     await runJob(one);
     const text = await page(one);

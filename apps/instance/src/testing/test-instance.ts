@@ -54,6 +54,8 @@ export async function startTestInstance(
       acceptSharedSecret: true,
       legacySharedSecret: false,
       localAccounts: true,
+      metricsToken: null,
+      openMetrics: false,
       openIdConnect: null,
       webhookHosts: [],
       logLevel: "fatal",
