@@ -48,6 +48,11 @@ export const drainExecutor = (name: string) =>
     method: "POST",
   });
 
+export const pauseExecutor = (name: string) =>
+  requestJson(ExecutorList.shape.executors.element, `${api}/executors/${encodeURIComponent(name)}/pause`, {
+    method: "POST",
+  });
+
 export const resumeExecutor = (name: string) =>
   requestJson(ExecutorList.shape.executors.element, `${api}/executors/${encodeURIComponent(name)}/resume`, {
     method: "POST",
@@ -64,6 +69,15 @@ export const updateQueue = (name: string, body: UpdateQueueRequest) =>
 
 export const listRepositories = async (options?: Abortable) =>
   (await requestJson(RepositoryList, `${api}/repositories`, options)).repositories;
+
+export const deleteQueue = (name: string) =>
+  requestNothing(`${api}/queues/${encodeURIComponent(name)}`, { method: "DELETE" });
+
+export const refreshRepository = (name: string) =>
+  requestJson(RepositoryView, `${api}/repositories/${encodeURIComponent(name)}/refresh`, { method: "POST" });
+
+export const removeRepository = (name: string) =>
+  requestNothing(`${api}/repositories/${encodeURIComponent(name)}`, { method: "DELETE" });
 
 export const addRepository = (body: AddRepositoryRequest) =>
   requestJson(RepositoryView, `${api}/repositories`, { method: "POST", body });

@@ -7,12 +7,14 @@ import { useCallback } from "react";
 import { Link, useSearchParams } from "react-router";
 import { listJobs } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
+import { BulkActions } from "../features/jobs/bulk-actions.tsx";
 import { JobCards } from "../features/jobs/job-cards.tsx";
 import { formatJobFilter, isFiltered, type JobFilter, parseJobFilter } from "../features/jobs/job-filter.ts";
 import { JobFilters } from "../features/jobs/job-filters.tsx";
 import { wordsOf } from "../features/jobs/job-state-words.ts";
 import { JobTable } from "../features/jobs/job-table.tsx";
 import { useListEvents } from "../features/jobs/use-list-events.ts";
+import { useSelection } from "../features/jobs/use-selection.ts";
 import { announce } from "../ui/announcer.tsx";
 import { CommandBlock } from "../ui/command-block.tsx";
 import { EmptyState } from "../ui/empty-state.tsx";
@@ -35,6 +37,7 @@ export function JobsPage() {
   useListEvents(useCallback((job: JobSummary) => announce(`Job ${job.id}: ${wordsOf(job).word}`), []));
   useShortcuts({ j: () => focusJob(1), k: () => focusJob(-1) });
 
+  const selection = useSelection();
   const change = (next: JobFilter) => setSearch(formatJobFilter(next));
   const page = (before: number | undefined) => `?${formatJobFilter({ ...filter, before })}`;
   return (
@@ -55,9 +58,14 @@ export function JobsPage() {
         <ErrorPanel title="The jobs could not be loaded" error={error} onRetry={refetch} />
       )}
       {!error && data === undefined && <Loader type="dots" aria-label="Loading" />}
+      {data && <BulkActions jobs={data.jobs.filter(({ id }) => selection.has(id))} onClear={selection.clear} />}
       {data && data.jobs.length > 0 && (
         <div style={{ opacity: isPlaceholderData ? 0.6 : 1 }}>
-          {narrow ? <JobCards jobs={data.jobs} /> : <JobTable jobs={data.jobs} />}
+          {narrow ? (
+            <JobCards jobs={data.jobs} selection={selection} />
+          ) : (
+            <JobTable jobs={data.jobs} selection={selection} />
+          )}
         </div>
       )}
       {data?.jobs.length === 0 && (isFiltered(filter) ? <NoMatch /> : <NoJobs older={filter.before !== undefined} />)}

@@ -1,16 +1,17 @@
 import type { QueueView } from "@airlock/api";
-import { ActionIcon, Anchor, Button, Loader, Table, Text } from "@mantine/core";
-import { IconPlus, IconSettings, IconStack2 } from "@tabler/icons-react";
+import { ActionIcon, Anchor, Button, Group, Loader, Table, Text } from "@mantine/core";
+import { IconPlus, IconSettings, IconStack2, IconTrash } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Link } from "react-router";
-import { listQueues } from "../api-client/endpoints.ts";
+import { deleteQueue, listQueues } from "../api-client/endpoints.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { serverNow } from "../api-client/server-clock.ts";
 import { useAdministrator } from "../api-client/use-administrator.ts";
 import classes from "../features/jobs/job-list.module.css";
 import { useListEvents } from "../features/jobs/use-list-events.ts";
 import { QueueDialog } from "../features/queues/queue-dialog.tsx";
+import { ConfirmDialog } from "../ui/confirm-dialog.tsx";
 import { EmptyState } from "../ui/empty-state.tsx";
 import { ErrorPanel } from "../ui/error-panel.tsx";
 import { PageHeader } from "../ui/page-header.tsx";
@@ -22,6 +23,7 @@ export function QueuesPage() {
   usePageIdentity("Queues");
   useListEvents();
   const administrator = useAdministrator();
+  const [deleted, setDeleted] = useState<string>();
   const [edited, setEdited] = useState<QueueView | "new">();
   const { data, error, refetch } = useQuery({
     queryKey: queryKeys.queues,
@@ -48,6 +50,22 @@ export function QueuesPage() {
         )}
       </PageHeader>
       {edited && <QueueDialog {...(edited === "new" ? {} : { queue: edited })} onClose={() => setEdited(undefined)} />}
+      {deleted !== undefined && (
+        <ConfirmDialog
+          title={`Delete the queue ${deleted}?`}
+          confirmLabel="Delete"
+          cancelLabel="Keep it"
+          action={() => deleteQueue(deleted)}
+          done={`The queue ${deleted} was deleted`}
+          onClose={() => setDeleted(undefined)}
+          onDone={() => {
+            setDeleted(undefined);
+            void refetch();
+          }}
+        >
+          <Text size="sm">Only a queue that nothing uses can be deleted: no job, secret or executor token.</Text>
+        </ConfirmDialog>
+      )}
       {error && data === undefined && (
         <ErrorPanel title="The queues could not be loaded" error={error} onRetry={refetch} />
       )}
@@ -131,14 +149,24 @@ export function QueuesPage() {
                   </Table.Td>
                   <Table.Td>
                     {administrator && (
-                      <ActionIcon
-                        variant="subtle"
-                        color="gray"
-                        aria-label={`Settings of ${queue.name}`}
-                        onClick={() => setEdited(queue)}
-                      >
-                        <IconSettings size={18} />
-                      </ActionIcon>
+                      <Group gap={2} wrap="nowrap">
+                        <ActionIcon
+                          variant="subtle"
+                          color="gray"
+                          aria-label={`Settings of ${queue.name}`}
+                          onClick={() => setEdited(queue)}
+                        >
+                          <IconSettings size={18} />
+                        </ActionIcon>
+                        <ActionIcon
+                          variant="subtle"
+                          color="red"
+                          aria-label={`Delete ${queue.name}`}
+                          onClick={() => setDeleted(queue.name)}
+                        >
+                          <IconTrash size={18} />
+                        </ActionIcon>
+                      </Group>
                     )}
                   </Table.Td>
                 </Table.Tr>

@@ -10,6 +10,7 @@ import { errorWords } from "../api-client/error-words.ts";
 import { ApiRequestError } from "../api-client/http.ts";
 import { queryKeys } from "../api-client/query-client.ts";
 import { useAdministrator } from "../api-client/use-administrator.ts";
+import { RepositoryActions } from "../features/repositories/repository-actions.tsx";
 import { VisibilityDialog } from "../features/repositories/visibility-dialog.tsx";
 import { issuesByField } from "../forms/issues.ts";
 import { announce } from "../ui/announcer.tsx";
@@ -131,6 +132,7 @@ function Repository({ repository }: { readonly repository: RepositoryView }) {
           </Anchor>
         )}
       </Group>
+      {administrator && <RepositoryActions repository={repository} />}
       {editing && <VisibilityDialog repository={repository} onClose={() => setEditing(false)} />}
     </Paper>
   );

@@ -20,7 +20,7 @@ export function DrainButton({ executor }: { readonly executor: ExecutorView }) {
   const running = executor.runningJobs.length;
   return (
     <>
-      <Button mt="sm" size="xs" variant="default" onClick={() => setAsking(true)} aria-label={`Drain ${executor.name}`}>
+      <Button size="xs" variant="default" onClick={() => setAsking(true)} aria-label={`Drain ${executor.name}`}>
         Drain
       </Button>
       <Modal opened={asking} onClose={() => setAsking(false)} title={`Drain ${executor.name}?`}>

@@ -5,6 +5,7 @@ import type { ReactNode } from "react";
 import { Link } from "react-router";
 import { RelativeTime } from "../../ui/relative-time.tsx";
 import { DrainButton } from "./drain-button.tsx";
+import { PauseButton } from "./pause-button.tsx";
 import { ResumeButton } from "./resume-button.tsx";
 
 export function ExecutorCard({ executor }: { readonly executor: ExecutorView }) {
@@ -63,7 +64,13 @@ export function ExecutorCard({ executor }: { readonly executor: ExecutorView }) 
       {executor.resumable ? (
         <ResumeButton executor={executor} />
       ) : (
-        executor.active && !executor.draining && <DrainButton executor={executor} />
+        executor.active &&
+        !executor.draining && (
+          <Group gap="xs" mt="sm" align="flex-start">
+            <PauseButton executor={executor} />
+            <DrainButton executor={executor} />
+          </Group>
+        )
       )}
     </Paper>
   );

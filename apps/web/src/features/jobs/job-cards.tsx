@@ -7,11 +7,18 @@ import { JobExecutor } from "./job-executor.tsx";
 import classes from "./job-list.module.css";
 import { JobSource } from "./job-source.tsx";
 import { queueWords } from "./queue-words.ts";
+import { SelectJob } from "./select-job.tsx";
 import { StateBadge } from "./state-badge.tsx";
 import { StepKeys } from "./step-keys.tsx";
+import type { Selection } from "./use-selection.ts";
 
 /** The list of jobs for narrow screens. */
-export function JobCards({ jobs }: { readonly jobs: readonly JobSummary[] }) {
+interface JobCardsProps {
+  readonly jobs: readonly JobSummary[];
+  readonly selection: Selection;
+}
+
+export function JobCards({ jobs, selection }: JobCardsProps) {
   return (
     <Stack gap="xs">
       {jobs.map((job) => (
@@ -24,9 +31,12 @@ export function JobCards({ jobs }: { readonly jobs: readonly JobSummary[] }) {
           data-job={job.id}
         >
           <Group justify="space-between" mb={6} wrap="nowrap">
-            <Anchor component={Link} to={`/jobs/${job.id}`} className={classes.link ?? ""} data-job-link fw={600}>
-              #{job.id}
-            </Anchor>
+            <Group gap="xs">
+              <SelectJob id={job.id} selection={selection} />
+              <Anchor component={Link} to={`/jobs/${job.id}`} className={classes.link ?? ""} data-job-link fw={600}>
+                #{job.id}
+              </Anchor>
+            </Group>
             <StateBadge job={job} />
           </Group>
           <JobSource job={job} />

@@ -11,6 +11,9 @@ describe("the filter of the jobs page", () => {
       queue: "batches",
       repository: "a/b",
       namespace: "n",
+      text: "main branch",
+      labels: ["gpu=a100", "zone=b=c"],
+      since: "2026-01-01T00:00:00.000Z",
       before: 7,
     } as const;
     expect(parseJobFilter(formatJobFilter(filter))).toEqual(filter);
@@ -18,11 +21,14 @@ describe("the filter of the jobs page", () => {
   });
 
   it("ignores invalid values", () => {
-    expect(parse("state=failed,exploded&before=-3&queue=&namespace=No%20Name&x=y")).toEqual({
+    expect(parse("state=failed,exploded&before=-3&queue=&namespace=No%20Name&x=y&label=gpu&since=now&text=+")).toEqual({
       states: ["failed"],
       queue: undefined,
       repository: undefined,
       namespace: undefined,
+      text: undefined,
+      labels: [],
+      since: undefined,
       before: undefined,
     });
   });
@@ -34,6 +40,10 @@ describe("the filter of the jobs page", () => {
     ["queue=other", false],
     ["namespace=default", true],
     ["namespace=team", false],
+    ["text=A%2FB", true],
+    ["text=elsewhere", false],
+    ["since=2026-01-01T00:00:00.000Z", true],
+    ["since=2026-01-02T00:00:00.000Z", false],
     ["before=42", false],
     ["before=43", true],
   ])("decides for %s whether it includes job 42", (search, belongs) => {

@@ -1,10 +1,14 @@
 import { type JobState, jobStates } from "@airlock/job";
-import { Button, Group, Select } from "@mantine/core";
-import { IconFilterX } from "@tabler/icons-react";
+import { Button, Group, Select, TagsInput, TextInput } from "@mantine/core";
+import { useDebouncedCallback } from "@mantine/hooks";
+import { IconFilterX, IconSearch } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
+import { useState } from "react";
 import { listQueues, listRepositories } from "../../api-client/endpoints.ts";
 import { queryKeys } from "../../api-client/query-client.ts";
-import { isFiltered, type JobFilter } from "./job-filter.ts";
+import { serverNow } from "../../api-client/server-clock.ts";
+import { absoluteTime } from "../../ui/time-words.ts";
+import { isFiltered, isLabel, type JobFilter, maxLabels } from "./job-filter.ts";
 import { jobStateWords } from "./job-state-words.ts";
 
 interface JobFiltersProps {
@@ -19,6 +23,9 @@ const everything: JobFilter = {
   queue: undefined,
   repository: undefined,
   namespace: undefined,
+  text: undefined,
+  labels: [],
+  since: undefined,
   before: undefined,
 };
 
@@ -44,6 +51,7 @@ export function JobFilters({ filter, namespaces, onChange }: JobFiltersProps) {
         ))}
       </Group>
       <Group gap="sm" style={{ flex: "1 1 400px" }}>
+        <TextFilter text={filter.text ?? ""} onChange={(text) => change({ text: text || undefined })} />
         <Select
           aria-label="Queue"
           placeholder="Any queue"
@@ -86,12 +94,81 @@ export function JobFilters({ filter, namespaces, onChange }: JobFiltersProps) {
           />
         )}
       </Group>
+      <Select
+        aria-label="Submitted"
+        placeholder="Any time"
+        data={[
+          ...periods.map(({ hours, label }) => ({ value: String(hours), label })),
+          ...(filter.since === undefined
+            ? []
+            : [{ value: filter.since, label: `Since ${absoluteTime(Date.parse(filter.since))}` }]),
+        ]}
+        value={filter.since ?? null}
+        onChange={(value) => change({ since: value === null ? undefined : sinceOf(value) })}
+        clearable
+        size="xs"
+        style={{ flex: "0 1 190px" }}
+      />
+      <TagsInput
+        aria-label="Labels"
+        placeholder={filter.labels.length === 0 ? "Label: KEY=VALUE" : ""}
+        value={[...filter.labels]}
+        onChange={(labels) => change({ labels: labels.filter(isLabel) })}
+        maxTags={maxLabels}
+        clearable
+        size="xs"
+        style={{ flex: "0 1 220px" }}
+      />
       {isFiltered(filter) && (
         <Button variant="subtle" size="xs" leftSection={<IconFilterX size={14} />} onClick={() => onChange(everything)}>
           Clear filters
         </Button>
       )}
     </Group>
+  );
+}
+
+const periods = [
+  { hours: 1, label: "Last hour" },
+  { hours: 24, label: "Last day" },
+  { hours: 7 * 24, label: "Last 7 days" },
+  { hours: 30 * 24, label: "Last 30 days" },
+] as const;
+
+/** A period begins at a fixed time, so that a link to the list always shows the same jobs. */
+function sinceOf(value: string): string {
+  const hours = Number(value);
+  return Number.isNaN(hours) ? value : new Date(serverNow() - hours * 3_600_000).toISOString();
+}
+
+/** Filters when the reader stops typing. */
+function TextFilter({ text, onChange }: { readonly text: string; readonly onChange: (text: string) => void }) {
+  const [typed, setTyped] = useState(text);
+  const [applied, setApplied] = useState(text);
+  const apply = useDebouncedCallback((next: string) => {
+    setApplied(next);
+    onChange(next);
+  }, 350);
+  // Another link, or "Clear filters", changed the filter.
+  if (text !== applied) {
+    setApplied(text);
+    setTyped(text);
+  }
+  return (
+    <TextInput
+      role="searchbox"
+      aria-label="Text"
+      placeholder="Search"
+      leftSection={<IconSearch size={14} aria-hidden />}
+      value={typed}
+      onChange={(event) => {
+        setTyped(event.currentTarget.value);
+        apply(event.currentTarget.value.trim());
+      }}
+      maxLength={200}
+      size="xs"
+      style={{ flex: "1 1 170px", maxWidth: 260 }}
+    />
   );
 }
 

@@ -7,7 +7,7 @@ import { followEvents } from "../../api-client/event-stream.ts";
 import { queryKeys } from "../../api-client/query-client.ts";
 import { noteApiError } from "../../api-client/session-lapse.ts";
 import { usePageWatched } from "../../api-client/use-page-watched.ts";
-import { parseJobFilter } from "./job-filter.ts";
+import { matchesFilter, parseJobFilter } from "./job-filter.ts";
 import { placeJob } from "./place-job.ts";
 
 /** Keeps the fetched lists up to date while the calling page is shown. */
@@ -57,7 +57,13 @@ function updateJobLists(client: QueryClient, job: JobSummary): void {
     const search = query.queryKey[1];
     if (typeof search !== "string") continue;
     const filter = parseJobFilter(new URLSearchParams(search));
-    client.setQueryData<JobList>(query.queryKey, (list) => list && placeJob(list, job, filter));
+    const list = client.getQueryData<JobList>(query.queryKey);
+    // A summary does not have the labels that the job asks for, so only the instance knows whether a new job belongs here.
+    if (filter.labels.length > 0 && list && !list.jobs.some(({ id }) => id === job.id)) {
+      if (matchesFilter(job, filter)) void client.invalidateQueries({ queryKey: query.queryKey, exact: true });
+      continue;
+    }
+    if (list) client.setQueryData<JobList>(query.queryKey, placeJob(list, job, filter));
   }
 }
 
