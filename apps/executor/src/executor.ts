@@ -105,6 +105,7 @@ export async function runExecutor({
       memory: offeredSize(config.job.maximumMemoryBytes),
       ...(config.job.maximumDiskBytes === null ? {} : { diskSpace: offeredSize(config.job.maximumDiskBytes) }),
     },
+    runtimeAnswers: async (answerSignal) => (await runtime.answers?.({ signal: answerSignal })) ?? true,
     runJob: async (job, jobSignal) => {
       memory.busy();
       if (config.auditJobs) logger.info({ payload: auditedPayload(job) }, "job payload");

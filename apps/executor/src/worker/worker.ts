@@ -27,6 +27,8 @@ export interface WorkerDependencies {
   /** Resources by which the protocol's instances choose payloads. */
   readonly resources: { readonly numCPUs: number; readonly memory: string; readonly diskSpace?: string };
   readonly runJob: (job: DequeuedJob, signal: AbortSignal) => Promise<JobOutcome>;
+  /** Whether the runtime answers. While it does not, no jobs are taken. */
+  readonly runtimeAnswers: (signal: AbortSignal) => Promise<boolean>;
   /** Records the running attempts. */
   readonly heldJobs: HeldJobs;
   readonly metrics: Metrics;
@@ -43,6 +45,8 @@ const longPollMs = 25_000;
 const pollGraceMs = 500;
 /** Time limit for aborted jobs to clean up and be handed back. */
 const handBackMs = 30_000;
+/** How often a runtime that does not answer is asked again. */
+const runtimeCheckMs = 500;
 /** Time limit for each attempt of a killed predecessor. Its lease lapses soon anyway. */
 const giveBackMs = 5000;
 
@@ -217,6 +221,7 @@ export class Worker {
     const { options } = this.#dependencies;
     const { signal } = this.#draining;
     while (await this.#acquireSlot(signal)) {
+      await this.#waitForRuntime(signal);
       if (options.totalJobs > 0 && this.#taken >= options.totalJobs) {
         this.drain("EXECUTOR_NUM_TOTAL_JOBS is reached");
         return;
@@ -246,6 +251,16 @@ export class Worker {
       if (!this.#pauseGate.isClosed) return true;
       this.#slots.release();
     }
+  }
+
+  /** A job that is taken while the engine restarts would fail, and use up one of its attempts. */
+  async #waitForRuntime(signal: AbortSignal): Promise<void> {
+    const { runtimeAnswers, logger } = this.#dependencies;
+    if (signal.aborted || (await runtimeAnswers(signal)) || signal.aborted) return;
+    logger.warn("the runtime does not answer: no jobs are taken until it does");
+    do await pause(runtimeCheckMs, signal);
+    while (!signal.aborted && !(await runtimeAnswers(signal)));
+    if (!signal.aborted) logger.info("the runtime answers again");
   }
 
   #tellPollFailure(error: unknown): void {

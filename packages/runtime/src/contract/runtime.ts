@@ -40,6 +40,12 @@ export interface Runtime {
   evictImages(options: Abortable): Promise<readonly string[]>;
 
   /**
+   * Whether the technology answers at all. While it does not, as an engine that restarts, an executor takes no jobs.
+   * Absent: it always does.
+   */
+  answers?(options: Abortable): Promise<boolean>;
+
+  /**
    * Keeps sandboxes prepared in the background, so that jobs find theirs ready. The first ones are for jobs like
    * `like`, and later ones for jobs like the last ones. Called at most once per owner. Absent: sandboxes start quickly
    * enough.

@@ -92,6 +92,8 @@ interface Inspected {
  * container's start time.
  */
 const factsAgeMs = 10_000;
+/** An engine that needs longer would also fail a job. */
+const pingTimeoutMs = 5000;
 
 class DockerRuntime implements Runtime {
   readonly name = "docker";
@@ -208,6 +210,10 @@ class DockerRuntime implements Runtime {
 
   evictImages(options: Abortable): Promise<readonly string[]> {
     return asRuntimeFailure(() => this.#images.evict(options));
+  }
+
+  answers({ signal }: Abortable): Promise<boolean> {
+    return this.#engine.ping(AbortSignal.any([signal, AbortSignal.timeout(pingTimeoutMs)]));
   }
 
   async close(): Promise<void> {
