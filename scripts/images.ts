@@ -9,11 +9,12 @@ import { architecture, writeLayout } from "./images/oci-layout.ts";
 import { softwareBill } from "./images/software-bill.ts";
 import { root } from "./programs/run.ts";
 
-const usage = `usage: npm run images -- [--programs DIR] [--output DIR] [--repository NAME] [--add DIR]...
+const usage = `usage: npm run images -- [--programs DIR] [--output DIR] [--repository NAME] [--dind] [--add DIR]...
 
   --programs DIR      what npm run build has written; default: dist
   --output DIR        where to write; default: dist/images
   --repository NAME   what the names of images begin with, e.g. registry.example.com/team; default: localhost
+  --dind              also make airlock-executor-dind, the executor with a Docker engine, of Debian's docker.io
   --add DIR           the output of a machine of another architecture, to make images for both`;
 
 /** @returns the exit code. */
@@ -22,7 +23,7 @@ async function main(): Promise<number> {
   if (options === null) return 2;
   const { version } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { version: string };
   await mkdir(options.output, { recursive: true });
-  for (const { name, image, debian, npm } of await planImages(options.programs)) {
+  for (const { name, image, debian, npm } of await planImages(options.programs, { version, dind: options.dind })) {
     const reference = `${options.repository}/${name}:${version}`;
     const directory = path.join(options.output, name);
     const digest = await writeLayout(image, {
@@ -44,6 +45,7 @@ function readOptions() {
         programs: { type: "string", default: path.join(root, "dist") },
         output: { type: "string", default: path.join(root, "dist/images") },
         repository: { type: "string", default: "localhost" },
+        dind: { type: "boolean", default: false },
         add: { type: "string", multiple: true, default: [] },
       },
     });

@@ -31,6 +31,8 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "libc6-dev", paths: ["/usr/share/doc/libc6-dev"] },
   { name: "containerd", paths: ["/usr/bin/containerd"] },
   { name: "containernetworking-plugins", paths: ["/usr/lib/cni/ptp"] },
+  { name: "rootlesskit", paths: ["/usr/bin/rootlesskit"] },
+  { name: "uidmap", paths: ["/usr/bin/newuidmap"] },
   { name: "ipset", paths: ["/usr/sbin/ipset", "/sbin/ipset"] },
   // Gets Go for the test cluster on machines that have none.
   { name: "python3-pip", paths: ["/usr/local/go/bin/go", "/usr/bin/pip3", "/usr/local/bin/pip3"] },

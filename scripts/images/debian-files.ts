@@ -59,7 +59,13 @@ async function copyCertificates(tree: FileTree): Promise<void> {
 
 /** Absolute paths of all libraries of a program, with its dynamic linker. Libraries next to the program don't count. */
 async function librariesOf(program: string): Promise<readonly string[]> {
-  const { stdout } = await run("ldd", [program], { env: { LC_ALL: "C", PATH: "/usr/bin:/bin" } });
+  const { stdout } = await run("ldd", [program], { env: { LC_ALL: "C", PATH: "/usr/bin:/bin" } }).catch(
+    (error: { readonly stderr: string }) => {
+      // Says so of static programs, and fails.
+      if (error.stderr.trim() === "not a dynamic executable") return { stdout: "" };
+      throw error;
+    },
+  );
   const lost = /^\s*(\S+) => not found$/m.exec(stdout)?.[1];
   if (lost !== undefined) throw new Error(`${program} needs ${lost}, which is not installed`);
   return [...stdout.matchAll(/(?:=> |^\s+)(\/(?:usr\/)?lib\S*) \(0x/gm)].map(([, file = ""]) => file);

@@ -4,12 +4,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { buildPodAgent } from "@airlock/runtime/kubernetes";
 import { copyDebianFiles, type DebianPackage } from "./debian-files.ts";
+import { dindLayer } from "./dind/dind-image.ts";
 import { FileTree, imageUser } from "./file-tree.ts";
 import { type NpmPackage, npmPackagesOf } from "./npm-packages.ts";
 import { type Image, type Layer, layerOf } from "./oci-layout.ts";
 
 export interface PlannedImage {
-  readonly name: "airlock-instance" | "airlock-executor" | "airlock-helper";
+  readonly name: "airlock-instance" | "airlock-executor" | "airlock-helper" | "airlock-executor-dind";
   readonly image: Image;
   readonly debian: readonly DebianPackage[];
   readonly npm: readonly NpmPackage[];
@@ -28,11 +29,18 @@ const hostPrograms = [
   ...["/usr/lib/git-core/git-remote-http", "/usr/lib/git-core/git-http-fetch"],
 ];
 
+export interface ImagesOptions {
+  /** Airlock's release. */
+  readonly version: string;
+  /** Whether to make the executor with a Docker engine, too. */
+  readonly dind: boolean;
+}
+
 /**
  * Makes the images from the programs in `dist`, which `npm run build` has written.
  * @throws {Error} that says what is missing.
  */
-export async function planImages(dist: string): Promise<readonly PlannedImage[]> {
+export async function planImages(dist: string, { version, dind }: ImagesOptions): Promise<readonly PlannedImage[]> {
   if (!existsSync(path.join(dist, "executor.mjs"))) throw new Error(`${dist} has no programs: run npm run build first`);
   const postgres = path.join(dist, "postgres/bin");
   // PostgreSQL brings its own libraries. It takes those of C and C++ from the system.
@@ -44,7 +52,10 @@ export async function planImages(dist: string): Promise<readonly PlannedImage[]>
   const node = new FileTree();
   node.file("/usr/bin/node", await readFile(process.execPath), 0o755);
   const shared = [await layerOf(base), await layerOf(node)];
-  return [await instanceImage(dist, shared, debian), await executorImage(dist, shared, debian), await helperImage()];
+  const executor = await executorImage(dist, shared, debian);
+  const images = [await instanceImage(dist, shared, debian), executor, await helperImage()];
+  if (dind) images.push(await dindImage(dist, executor));
+  return images.map((planned) => ({ ...planned, image: labeled(planned.image, planned.name, version) }));
 }
 
 /** The account without rights that owns the data. PostgreSQL needs a name for it. */
@@ -85,7 +96,6 @@ async function instanceImage(
     Env: [...commonEnvironment, "AIRLOCK_LISTEN=0.0.0.0:7080", "AIRLOCK_DATA_DIR=/var/lib/airlock"],
     WorkingDir: "/tmp",
     ExposedPorts: { "7080/tcp": {} },
-    Labels: labels("airlock-instance"),
   };
   const npm = await npmPackagesOf(["apps/instance", "apps/cli", "apps/web"]);
   const image = { config, layers: [...shared, await layerOf(tree)] };
@@ -111,10 +121,34 @@ async function executorImage(
       ...["MALLOC_ARENA_MAX=2", "MALLOC_MMAP_THRESHOLD_=131072", "MALLOC_TRIM_THRESHOLD_=131072"],
     ],
     WorkingDir: "/tmp",
-    Labels: labels("airlock-executor"),
   };
   const image = { config, layers: [...shared, await layerOf(tree)] };
   return { name: "airlock-executor", image, debian, npm: [nodePackage, ...(await npmPackagesOf(["apps/executor"]))] };
+}
+
+/**
+ * The executor with a Docker engine for docker-in-docker. Both containers of a pod use it: as root, because the engine and
+ * the rules of networks need it.
+ */
+async function dindImage(dist: string, { image, debian, npm }: PlannedImage): Promise<PlannedImage> {
+  const { tree, debian: more } = await dindLayer(dist);
+  const config = {
+    ...image.config,
+    User: "0:0",
+    Env: ["PATH=/usr/sbin:/usr/bin", ...envWithoutPath(image.config.Env)],
+  };
+  const packages = new Map([...debian, ...more].map((each) => [each.name, each]));
+  const sorted = [...packages.keys()].sort().map((name) => packages.get(name) as DebianPackage);
+  return {
+    name: "airlock-executor-dind",
+    image: { config, layers: [...image.layers, await layerOf(tree)] },
+    debian: sorted,
+    npm,
+  };
+}
+
+function envWithoutPath(variables: readonly string[] = []): readonly string[] {
+  return variables.filter((variable) => !variable.startsWith("PATH="));
 }
 
 /** Copies programs with the parts that they load when they need them. */
@@ -133,7 +167,7 @@ async function helperImage(): Promise<PlannedImage> {
     await buildPodAgent({ output, signal: AbortSignal.timeout(compileMs) });
     const tree = new FileTree();
     tree.file("/agent", await readFile(output), 0o755);
-    const config = { User: user, Entrypoint: ["/agent"], Labels: labels("airlock-helper") };
+    const config = { User: user, Entrypoint: ["/agent"] };
     return { name: "airlock-helper", image: { config, layers: [await layerOf(tree)] }, debian: [], npm: [] };
   } finally {
     await rm(directory, { recursive: true, force: true });
@@ -144,6 +178,11 @@ const commonEnvironment = ["PATH=/usr/bin", "HOME=/tmp", "SSL_CERT_FILE=/etc/ssl
 
 const nodePackage: NpmPackage = { name: "node", version: process.versions.node, license: "MIT" };
 
-function labels(title: string) {
-  return { "org.opencontainers.image.title": title, "org.opencontainers.image.licenses": "Apache-2.0" };
+function labeled(image: Image, title: string, version: string): Image {
+  const labels = {
+    "org.opencontainers.image.title": title,
+    "org.opencontainers.image.version": version,
+    "org.opencontainers.image.licenses": "Apache-2.0",
+  };
+  return { ...image, config: { ...image.config, Labels: labels } };
 }
