@@ -4,11 +4,12 @@ import { type ConfigFlags, settingNames } from "./config/instance-config.ts";
 export interface CommandLineOptions {
   readonly version: string;
   readonly run: (flags: ConfigFlags) => Promise<void>;
+  readonly migrate: () => Promise<void>;
 }
 
 /** The command `airlock-instance`. Throws commander's `CommanderError` instead of ending the process. */
-export function commandLine({ version, run }: CommandLineOptions): Command {
-  return new Command("airlock-instance")
+export function commandLine({ version, run, migrate }: CommandLineOptions): Command {
+  const program = new Command("airlock-instance")
     .description("Starts an Airlock instance: HTTP API, queues, storage, web UI.")
     .version(version, "-V, --version", "print the version")
     .option("--listen <HOST:PORT>", "address to listen on; port 0 chooses a free port (default: 127.0.0.1:7080)")
@@ -21,6 +22,7 @@ Examples:
   airlock-instance --listen 0.0.0.0:7080 --data-dir /var/lib/airlock
   AIRLOCK_DATABASE_URL=postgresql://airlock@db.example.com/airlock airlock-instance
   AIRLOCK_ALLOW_LOCAL_REPOSITORIES=true airlock-instance --listen '[::1]:7080'
+  AIRLOCK_DATABASE_URL=postgresql://airlock@db.example.com/airlock airlock-instance migrate
 
 Settings are environment variables, which docs/running.md describes. Flags override them:
 ${settingNames.map((name) => `  ${name}`).join("\n")}
@@ -35,4 +37,9 @@ Exit codes:
     .action(async ({ listen, dataDir }: { readonly listen?: string; readonly dataDir?: string }) => {
       await run({ listen, dataDirectory: dataDir });
     });
+  program
+    .command("migrate")
+    .description("Migrates the database of AIRLOCK_DATABASE_URL to this version, and ends.")
+    .action(migrate);
+  return program;
 }

@@ -130,6 +130,12 @@ describe("the instance as a program", { timeout: 3 * startTimeoutMs }, () => {
     expect((await fetch(`${at}/healthz`)).status).toBe(200);
   });
 
+  it("needs a database's address to migrate one", async () => {
+    const { code, stderr } = await ended(start(["migrate"]));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/^airlock: there is no database to migrate\n {2}Set AIRLOCK_DATABASE_URL/);
+  });
+
   it("refuses a data directory that another instance uses, and leaves that instance alone", async () => {
     start(args());
     const at = await url();

@@ -3,6 +3,7 @@ import { CommanderError } from "commander";
 import { commandLine } from "./command-line.ts";
 import { type ConfigFlags, parseConfig } from "./config/instance-config.ts";
 import { startInstance, version } from "./instance.ts";
+import { openDatabase } from "./store/database.ts";
 
 /** Prints an error that the user can fix without its stack. Anything else is a bug and keeps its stack. */
 function fail(error: unknown): never {
@@ -44,8 +45,21 @@ async function run(flags: ConfigFlags): Promise<void> {
   await Promise.race([stop, instance.failure]);
 }
 
+/** An instance does the same when it starts. A separate run lets an upgrade fail before an instance is replaced. */
+async function migrate(): Promise<void> {
+  const { databaseUrl } = parseConfig(process.env, {});
+  if (databaseUrl === null) {
+    throw new AirlockError("there is no database to migrate", {
+      code: "invalid-configuration",
+      hint: "Set AIRLOCK_DATABASE_URL. An instance with an embedded database migrates it when it starts.",
+    });
+  }
+  const db = await openDatabase({ url: databaseUrl, onIdleError: () => {} });
+  await db.destroy();
+}
+
 try {
-  await commandLine({ version, run }).parseAsync();
+  await commandLine({ version, run, migrate }).parseAsync();
   process.exit(0);
 } catch (error) {
   fail(error);
