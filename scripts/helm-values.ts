@@ -12,7 +12,7 @@ interface Schema {
   readonly properties?: Readonly<Record<string, Schema>>;
 }
 
-const charts = ["airlock", "airlock-executor"] as const;
+const charts = ["airlock", "airlock-executor", "airlock-executor-dind"] as const;
 /** Helm adds it to the values of every chart. */
 const builtIn = "global";
 let failed = false;

@@ -31,6 +31,7 @@ const enginePackages: readonly SystemPackage[] = [
   { name: "libc6-dev", paths: ["/usr/share/doc/libc6-dev"] },
   { name: "containerd", paths: ["/usr/bin/containerd"] },
   { name: "containernetworking-plugins", paths: ["/usr/lib/cni/ptp"] },
+  { name: "procps", paths: ["/usr/bin/ps", "/bin/ps"] },
   { name: "rootlesskit", paths: ["/usr/bin/rootlesskit"] },
   { name: "uidmap", paths: ["/usr/bin/newuidmap"] },
   { name: "ipset", paths: ["/usr/sbin/ipset", "/sbin/ipset"] },

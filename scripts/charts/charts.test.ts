@@ -7,9 +7,7 @@ import { parse } from "yaml";
 import { root } from "../programs/run.ts";
 import { kustomizeBases } from "./kustomize-bases.ts";
 import { type Manifest, restrictedViolations } from "./pod-security.ts";
-import { chartDirectory, everything, renderChart, requiredValues } from "./render-chart.ts";
-
-const charts = ["airlock", "airlock-executor"] as const;
+import { chartDirectory, charts, everything, renderChart, requiredValues } from "./render-chart.ts";
 
 // The first run on a machine downloads Helm.
 beforeAll(async () => void (await helm("version")), 240_000);
@@ -31,7 +29,10 @@ describe.each(charts)("the chart %s", (chart) => {
   ])("makes pods of the restricted standard, and no Secret, with %s", async (_, values) => {
     const manifests = await renderChart(chart, values);
 
-    expect(restrictedViolations(manifests)).toEqual([]);
+    // Docker-in-docker needs privileges. Its tests say which.
+    const claimed = manifests.filter(({ metadata }) => !metadata.name.startsWith("test-airlock-executor-dind-"));
+    const violations = restrictedViolations(chart === "airlock-executor-dind" ? claimed : manifests);
+    expect(violations).toEqual([]);
     expect(find(manifests, "Secret")).toEqual([]);
     expect(find(manifests, "NetworkPolicy").length).toBeGreaterThan(0);
   });
@@ -45,7 +46,10 @@ describe.each(charts)("the chart %s", (chart) => {
     const documents = ["docs/running.md", "docs/executor-configuration.md"];
     const known = documents.map((name) => readFileSync(path.join(root, name), "utf8")).join("\n");
     const manifests = await renderChart(chart, everything[chart]);
-    const workloads = manifests.filter(({ kind }) => kind === "Deployment" || kind === "StatefulSet");
+    // The registry's variables are its own.
+    const workloads = manifests.filter(
+      ({ kind, metadata }) => (kind === "Deployment" || kind === "StatefulSet") && !metadata.name.endsWith("-cache"),
+    );
     const names = workloads.flatMap((workload) => [...environment(workload).keys()]);
 
     expect(names.length).toBeGreaterThan(10);
@@ -82,6 +86,14 @@ describe("refused values", () => {
       { existingSecret: "a", frontendUrl: "http://a", autoscaling: { kind: "keda" } },
       "prometheusUrl",
     ],
+    ["airlock-executor-dind", { frontendUrl: "http://a" }, "existingSecret is required"],
+    ["airlock-executor-dind", { existingSecret: "a" }, "frontendUrl is required"],
+    [
+      "airlock-executor-dind",
+      { existingSecret: "a", frontendUrl: "http://a", autoscaling: { kind: "keda-jobs" } },
+      "autoscaling.kind keda-jobs needs autoscaling.prometheusUrl",
+    ],
+    ["airlock-executor-dind", { existingSecret: "a", frontendUrl: "http://a", daemon: { kind: "tcp" } }, "daemon"],
   ] as const)("%s names the problem of %j", async (chart, values, message) => {
     await expect(renderChart(chart, values)).rejects.toThrow(message);
   });
@@ -121,5 +133,156 @@ describe("the executors of the chart", () => {
     const triggers = find(scaled, "ScaledObject").map(({ spec }) => spec?.triggers?.length);
     expect(triggers).toEqual([2, 1]);
     expect(find(scaled, "Deployment").map(({ spec }) => spec?.replicas)).toEqual([undefined, undefined]);
+  });
+});
+
+describe("values of Sourcegraph's charts", () => {
+  const log = { level: "warn" };
+
+  it("of its native executors mean the same", async () => {
+    const executor = {
+      frontendUrl: "https://airlock.example.com",
+      frontendExistingSecret: "given",
+      queueNames: "batches,codeintel",
+      maximumNumJobs: 7,
+      log,
+      namespace: "work",
+      kubernetesJob: {
+        deadline: 1200,
+        runAsUser: 0,
+        resources: { limits: { memory: "8Gi" }, requests: { memory: "1Gi" } },
+      },
+      extraEnv: [{ name: "EXECUTOR_LABELS", value: "zone=eu" }],
+    };
+    const manifests = await renderChart("airlock-executor", { executor });
+    const variables = environment(find(manifests, "Deployment")[0]);
+
+    expect(Object.fromEntries(variables)).toMatchObject({
+      EXECUTOR_FRONTEND_URL: "https://airlock.example.com",
+      EXECUTOR_QUEUE_NAMES: "batches,codeintel",
+      EXECUTOR_MAXIMUM_NUM_JOBS: "7",
+      EXECUTOR_KUBERNETES_NAMESPACE: "work",
+      EXECUTOR_KUBERNETES_RESOURCE_LIMIT_MEMORY: "8Gi",
+      EXECUTOR_KUBERNETES_RESOURCE_REQUEST_MEMORY: "1Gi",
+      KUBERNETES_JOB_DEADLINE: "1200",
+      KUBERNETES_RUN_AS_USER: "0",
+      SRC_LOG_LEVEL: "warn",
+      EXECUTOR_LABELS: "zone=eu",
+    });
+    expect(find(manifests, "Role")[0]?.metadata.namespace).toBe("work");
+    expect(JSON.stringify(manifests)).toContain('{"name":"given","key":"EXECUTOR_FRONTEND_PASSWORD"}');
+  });
+
+  it("of its executors with Docker mean the same", async () => {
+    const manifests = await renderChart("airlock-executor-dind", {
+      executor: {
+        frontendUrl: "https://airlock.example.com",
+        frontendExistingSecret: "given",
+        queueName: "batches",
+        replicaCount: 3,
+        maximumNumJobs: 4,
+        env: { EXECUTOR_LABELS: { value: "zone=eu" } },
+        storage: { type: "ephemeral", size: "5Gi", class: "fast" },
+        log,
+      },
+      dind: { gVisor: { enabled: true }, daemonConfig: { mtu: 1200 } },
+      privateDockerRegistry: { enabled: true, storageSize: "10Gi" },
+    });
+    const [deployment] = find(manifests, "Deployment");
+    const variables = Object.fromEntries(environment(deployment));
+
+    expect(variables).toMatchObject({
+      EXECUTOR_QUEUE_NAMES: "batches",
+      EXECUTOR_MAXIMUM_NUM_JOBS: "4",
+      SRC_LOG_LEVEL: "warn",
+    });
+    expect(variables).toMatchObject({ EXECUTOR_LABELS: "zone=eu" });
+    expect(deployment?.spec?.replicas).toBe(3);
+    expect(deployment?.spec?.template?.spec.runtimeClassName).toBe("gvisor");
+    expect(JSON.parse(find(manifests, "ConfigMap")[0]?.data?.["daemon.json"] ?? "").mtu).toBe(1200);
+    expect(find(manifests, "StatefulSet")).toHaveLength(1);
+  });
+
+  it.each([
+    ["airlock-executor", { frontendPassword: "secret" }, "create a Secret"],
+    ["airlock-executor-dind", { frontendPassword: "secret" }, "create a Secret"],
+    ["airlock-executor", { dockerAddHostGateway: true }, "dockerAddHostGateway"],
+  ] as const)("that can't mean the same are refused by %s: %j", async (chart, executor, message) => {
+    await expect(renderChart(chart, { ...requiredValues[chart], executor })).rejects.toThrow(message);
+  });
+});
+
+describe.each(["airlock-executor", "airlock-executor-dind"] as const)("an executor for each job by %s", (chart) => {
+  it("is a Job that ends after one job, and needs no Deployment", async () => {
+    const autoscaling = { kind: "keda-jobs", prometheusUrl: "http://prometheus:9090" };
+    const manifests = await renderChart(chart, { ...requiredValues[chart], autoscaling });
+    const [scaled] = find(manifests, "ScaledJob");
+    const pod = scaled?.spec?.jobTargetRef?.template.spec;
+    const variables = new Map(pod?.containers[0]?.env.map(({ name, value }) => [name, value]));
+
+    expect(find(manifests, "Deployment")).toEqual([]);
+    expect(pod?.restartPolicy).toBe("Never");
+    expect(variables.get("EXECUTOR_NUM_TOTAL_JOBS")).toBe("1");
+    expect(variables.get("EXECUTOR_MAXIMUM_NUM_JOBS")).toBe("1");
+  });
+});
+
+it("the migrations of an upgrade run before its pods, only with a PostgreSQL server", async () => {
+  const [job] = find(await renderChart("airlock", everything.airlock), "Job");
+  expect(job?.metadata.annotations?.["helm.sh/hook"]).toBe("pre-install,pre-upgrade");
+  expect(find(await renderChart("airlock", requiredValues.airlock), "Job")).toEqual([]);
+});
+
+describe("executors with Docker in their pod", () => {
+  const podOf = async (values: object) => {
+    const manifests = await renderChart("airlock-executor-dind", {
+      ...requiredValues["airlock-executor-dind"],
+      ...values,
+    });
+    const [deployment] = find(manifests, "Deployment");
+    const pod = deployment?.spec?.template?.spec ?? expect.unreachable();
+    const [docker] = pod.initContainers ?? [];
+    const config = JSON.parse(find(manifests, "ConfigMap")[0]?.data?.["daemon.json"] ?? "");
+    return { manifests, pod, docker: docker ?? expect.unreachable(), executor: pod.containers[0], config };
+  };
+
+  it("have an engine that no network reaches, and that ends after the executor", async () => {
+    for (const kind of ["plain", "gvisor", "rootless"]) {
+      const { docker } = await podOf({ daemon: { kind } });
+      const hosts = docker.command?.filter((word) => word.startsWith("--host"));
+      expect(hosts).toEqual(["--host=unix:///docker-socket/docker.sock"]);
+      expect(docker.restartPolicy).toBe("Always");
+    }
+  });
+
+  it("are privileged only where the kind of the engine needs it", async () => {
+    const plain = await podOf({});
+    expect([plain.docker, plain.executor].map((each) => each?.securityContext?.privileged)).toEqual([true, true]);
+    expect(plain.config["userns-remap"]).toBe("airlock");
+    const closed = await podOf({ job: { networkPolicies: false } });
+    expect(closed.executor?.securityContext?.privileged).toBeUndefined();
+    const gvisor = await podOf({ daemon: { kind: "gvisor" } });
+    expect(gvisor.pod.runtimeClassName).toBe("gvisor");
+    expect([gvisor.docker, gvisor.executor].map((each) => each?.securityContext?.privileged)).toEqual([
+      undefined,
+      undefined,
+    ]);
+    expect(gvisor.docker.securityContext?.capabilities?.add).toContain("SYS_ADMIN");
+    const rootless = await podOf({ daemon: { kind: "rootless" } });
+    expect(rootless.pod.securityContext).toMatchObject({ runAsNonRoot: true, runAsUser: 65532 });
+    expect(rootless.executor?.securityContext?.capabilities).toEqual({ drop: ["ALL"] });
+  });
+
+  it("use the cache of the release, and the administrator's settings last", async () => {
+    const { config, manifests } = await podOf({
+      registryCache: { enabled: true },
+      daemon: { registryMirrors: ["https://mirror.example.com"], config: { "max-concurrent-downloads": 1 } },
+    });
+    const cache = "test-airlock-executor-dind-cache.test:5000";
+    expect(config["registry-mirrors"]).toEqual([`http://${cache}`, "https://mirror.example.com"]);
+    expect(config["insecure-registries"]).toEqual([cache]);
+    expect(config["max-concurrent-downloads"]).toBe(1);
+    const [deployment] = find(manifests, "Deployment");
+    expect(environment(deployment).get("EXECUTOR_DOCKER_REGISTRY_MIRROR_URL")).toBe(`http://${cache}`);
   });
 });

@@ -8,36 +8,45 @@ interface SecurityContext {
 }
 
 interface Container {
+  readonly name: string;
+  readonly command?: readonly string[];
+  readonly restartPolicy?: string;
   readonly securityContext?: SecurityContext;
   readonly ports?: readonly { readonly hostPort?: number }[];
   readonly env: readonly { readonly name: string; readonly value?: string }[];
 }
 
 interface PodSpec {
+  readonly restartPolicy?: string;
   readonly hostNetwork?: boolean;
   readonly hostPID?: boolean;
   readonly hostIPC?: boolean;
   readonly terminationGracePeriodSeconds?: number;
   readonly volumes?: readonly Readonly<Record<string, unknown>>[];
   readonly securityContext?: SecurityContext;
+  readonly runtimeClassName?: string;
   readonly initContainers?: readonly Container[];
   readonly containers: readonly Container[];
 }
 
 /** An object of Kubernetes, as a chart or a kustomization makes it, with the fields that the tests read. */
 export interface Manifest {
+  readonly apiVersion: string;
   readonly kind: string;
   readonly metadata: {
     readonly name: string;
     readonly namespace?: string;
     readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
   };
   readonly rules?: readonly unknown[];
+  readonly data?: Readonly<Record<string, string>>;
   readonly spec?: {
     readonly replicas?: number;
     readonly minReplicas?: number;
     readonly triggers?: readonly unknown[];
     readonly template?: { readonly spec: PodSpec };
+    readonly jobTargetRef?: { readonly template: { readonly spec: PodSpec } };
   };
 }
 
@@ -55,7 +64,7 @@ const allowedVolumes = [
 /** What keeps the pods of these objects from the restricted Pod Security Standard. */
 export function restrictedViolations(manifests: readonly Manifest[]): readonly string[] {
   return manifests.flatMap(({ kind, metadata, spec }) => {
-    const pod = spec?.template?.spec;
+    const pod = (spec?.template ?? spec?.jobTargetRef?.template)?.spec;
     if (!pod) return [];
     const problems: string[] = [];
     if (pod.hostNetwork || pod.hostPID || pod.hostIPC) problems.push("uses namespaces of the node");

@@ -5,7 +5,9 @@ import { parseAllDocuments } from "yaml";
 import { root } from "../programs/run.ts";
 import type { Manifest } from "./pod-security.ts";
 
-type ChartName = "airlock" | "airlock-executor";
+export const charts = ["airlock", "airlock-executor", "airlock-executor-dind"] as const;
+
+export type ChartName = (typeof charts)[number];
 
 export function chartDirectory(chart: ChartName): string {
   return path.join(root, "deploy/helm", chart);
@@ -15,6 +17,7 @@ export function chartDirectory(chart: ChartName): string {
 export const requiredValues = {
   airlock: { existingSecret: "airlock" },
   "airlock-executor": { existingSecret: "airlock", frontendUrl: "http://airlock.airlock" },
+  "airlock-executor-dind": { existingSecret: "airlock", frontendUrl: "http://airlock.airlock" },
 };
 
 /** Values that turn on every part of a chart. */
@@ -71,6 +74,32 @@ export const everything = {
     autoscaling: { kind: "hpa", minReplicas: 0 },
     scratch: { storageClass: "fast" },
     imagePullSecrets: ["registry"],
+    env: { EXECUTOR_LABELS: "zone=us" },
+  },
+  "airlock-executor-dind": {
+    ...requiredValues["airlock-executor-dind"],
+    queues: [
+      { name: "default", queueNames: ["default", "other"], replicas: 2, env: { EXECUTOR_LABELS: "zone=eu" } },
+      {
+        name: "big",
+        queueNames: ["big"],
+        nodeSelector: { pool: "big" },
+        tolerations: [{ key: "big", operator: "Exists" }],
+      },
+    ],
+    daemon: {
+      registryMirrors: ["https://mirror.example.com"],
+      config: { debug: true },
+      storage: { storageClass: "fast" },
+    },
+    registryCache: { enabled: true, existingSecret: "docker-io", storageClass: "fast" },
+    customCertificates: { configMap: "authorities" },
+    networkPolicy: { egressPorts: [8443], metricsFrom: [{ namespaceSelector: {} }] },
+    serviceMonitor: { enabled: true },
+    autoscaling: { kind: "hpa" },
+    scratch: { storageClass: "fast" },
+    imagePullSecrets: ["registry"],
+    nodeSelector: { pool: "jobs" },
     env: { EXECUTOR_LABELS: "zone=us" },
   },
 };

@@ -32,6 +32,7 @@ export const navigation: readonly NavigationGroup[] = [
       "docs/kubernetes.md",
       "docs/helm-airlock.md",
       "docs/helm-airlock-executor.md",
+      "docs/helm-airlock-executor-dind.md",
       "docs/microvm.md",
       "docs/microvm-firecracker.md",
     ],

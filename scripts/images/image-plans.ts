@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { buildPodAgent } from "@airlock/runtime/kubernetes";
 import { copyDebianFiles, type DebianPackage } from "./debian-files.ts";
-import { dindLayer } from "./dind/dind-image.ts";
+import { dindLayer } from "./dind-image.ts";
 import { FileTree, imageUser } from "./file-tree.ts";
 import { type NpmPackage, npmPackagesOf } from "./npm-packages.ts";
 import { type Image, type Layer, layerOf } from "./oci-layout.ts";

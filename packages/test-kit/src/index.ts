@@ -39,6 +39,7 @@ export {
 } from "./images/fixture-images.ts";
 export { buildCluster } from "./kubernetes/build-cluster.ts";
 export { findGo } from "./kubernetes/find-go.ts";
+export { goModule } from "./kubernetes/go-module.ts";
 export { helm } from "./kubernetes/helm.ts";
 export {
   type ClusterAccess,

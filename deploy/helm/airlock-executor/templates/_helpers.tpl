@@ -23,6 +23,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- end }}
 
 {{- define "executor.check" -}}
+{{- include "executor.adopt" . }}
 {{- if not .Values.frontendUrl }}
 {{- fail "frontendUrl is required: the instance's address, such as https://airlock.example.com" }}
 {{- end }}
@@ -32,7 +33,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | quote }}
 {{- if and (eq (include "executor.jobsNamespace" .) .Release.Namespace) .Values.jobs.createNamespace }}
 {{- fail "jobs.namespace is the release's own namespace: set jobs.createNamespace to false, or better choose another one, because jobs' pods and the executor's Secret belong apart" }}
 {{- end }}
-{{- if and (eq .Values.autoscaling.kind "keda") (not .Values.autoscaling.prometheusUrl) }}
-{{- fail "autoscaling.kind keda needs autoscaling.prometheusUrl" }}
+{{- if and (hasPrefix "keda" .Values.autoscaling.kind) (not .Values.autoscaling.prometheusUrl) }}
+{{- fail (printf "autoscaling.kind %s needs autoscaling.prometheusUrl" .Values.autoscaling.kind) }}
 {{- end }}
 {{- end }}

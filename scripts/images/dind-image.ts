@@ -1,11 +1,11 @@
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import { copyDebianFiles } from "../debian-files.ts";
-import { FileTree, imageUser } from "../file-tree.ts";
+import { copyDebianFiles } from "./debian-files.ts";
+import { FileTree, imageUser } from "./file-tree.ts";
 
 /** Debian packages with the programs of {@link dockerPrograms}. */
-const packages = "docker.io iptables iproute2 nftables conntrack util-linux xz-utils rootlesskit uidmap";
+const packages = "docker.io iptables iproute2 nftables conntrack util-linux xz-utils procps rootlesskit uidmap";
 
 /**
  * The Docker daemon with everything that it runs, what the executor sets the rules of networks with, and what the rootless
@@ -16,7 +16,7 @@ const dockerPrograms = [
   ...["/usr/sbin/runc", "/usr/bin/unxz", "/usr/bin/tar"],
   ...["/usr/sbin/xtables-nft-multi", "/usr/sbin/xtables-legacy-multi", "/usr/bin/ip"],
   ...["/usr/sbin/nft", "/usr/sbin/conntrack", "/usr/bin/nsenter", "/usr/bin/unshare", "/usr/bin/prlimit"],
-  ...["/usr/bin/mount", "/usr/bin/umount", "/usr/bin/sed", "/usr/bin/grep"],
+  ...["/usr/bin/mount", "/usr/bin/umount", "/usr/bin/sed", "/usr/bin/grep", "/usr/bin/ps"],
   ...["/usr/bin/rootlesskit", "/usr/bin/rootlesskit-docker-proxy"],
 ];
 
@@ -56,7 +56,7 @@ export async function dindLayer(dist: string) {
   await tree.copyTree(path.join(dist, "node_modules"), "/opt/airlock/node_modules");
   for (const file of ["/etc/subuid", "/etc/subgid"]) tree.file(file, subordinateIds);
   for (const name of ["start-daemon.sh", "ping-daemon.mjs"]) {
-    tree.file(`/usr/bin/${path.parse(name).name}`, await readFile(path.join(import.meta.dirname, name)), 0o755);
+    tree.file(`/usr/bin/${path.parse(name).name}`, await readFile(path.join(import.meta.dirname, "dind", name)), 0o755);
   }
   for (const name of ["/run", "/var/lib/docker", "/docker-socket"]) tree.directory(name);
   tree.directory("/var/tmp", { mode: 0o1777 });
