@@ -264,6 +264,8 @@ void count_processes(uint32_t channel);
 void stop_steps(uint32_t channel);
 // Whether the agent removes what an ended step has written. `step_clear` removes a part of it.
 bool step_is_clearing(void);
+// Kills the step once it starves for memory.
+void end_starved_step(void);
 void step_clear(void);
 // The descriptors to wait for: stdout, stderr, the messages of the step's first process. -1: not now.
 void step_descriptors(int descriptors[3]);
@@ -384,6 +386,11 @@ bool cgroup_oom_killed(const char *events);
 const char *make_cgroup(const struct step_spec *spec);
 void remove_cgroup(void);
 bool cgroup_had_oom(void);
+// Milliseconds until the next look at the step's memory. -1: there is nothing to look at.
+int memory_look_ms(void);
+// Whether the step, which has reached its memory limit, has read its own program again and again for 10 s. To be called
+// at least once a second. True once: the caller ends the step.
+bool step_starves(void);
 // Whether the step was refused memory, even if nothing was killed for it.
 bool cgroup_lacked_memory(void);
 #define STRUCK_BYTES 16

@@ -104,7 +104,7 @@ static void wait_and_serve(int children) {
                             {.fd = docker[0], .events = POLLIN},
                             {.fd = docker[1], .events = POLLIN}};
   size_t count = 7 + service_descriptors(polled + 7);
-  int ready = poll(polled, count, frame_waiting() || transfer_can_send() || step_is_clearing() ? 0 : -1);
+  int ready = poll(polled, count, frame_waiting() || transfer_can_send() || step_is_clearing() ? 0 : memory_look_ms());
   if (ready < 0 && errno != EINTR) die("poll failed");
   if (ready <= 0) return;
   if (polled[1].revents) {
@@ -146,6 +146,7 @@ int main(int argc, char **argv) {
     process_frames();
     if (transfer_can_send()) transfer_send();
     if (step_is_clearing()) step_clear();
+    end_starved_step();
     if (!flush_out()) stream_lost();
     wait_and_serve(children);
   }

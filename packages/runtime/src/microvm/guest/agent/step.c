@@ -271,6 +271,10 @@ static void remove_some(void) {
   if (directory >= 0) close(directory);
 }
 
+void end_starved_step(void) {
+  if (step.state == RUNNING && step.init > 0 && step_starves()) kill(step.init, SIGKILL);
+}
+
 void step_clear(void) {
   if (step.state != CLEARING) return remove_some();
   int directory = open(DISK_UPPER, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

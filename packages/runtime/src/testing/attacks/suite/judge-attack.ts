@@ -33,7 +33,8 @@ export async function judge(attack: Attack, scene: Scene): Promise<Verdict> {
   if (held) return { kind: "held", how: held };
   if (attack.expects && scene.output.includes(attack.expects))
     return { kind: "held", how: "nothing is seen from the host" };
-  if (attack.endIsHeld && (status instanceof Error || status.kind === "killed")) {
+  const isTimeout = status instanceof Error && status.name === "TimeoutError";
+  if (attack.endIsHeld && !isTimeout && (status instanceof Error || status.kind === "killed")) {
     return { kind: "held", how: status instanceof Error ? status.message : status.signal };
   }
   return { kind: "not tried", output: scene.output.slice(0, 2000), status };
