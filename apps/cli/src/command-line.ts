@@ -56,6 +56,7 @@ import { userShowCommand } from "./commands/user/show.ts";
 import { userDisableCommand, userEnableCommand, userSetRoleCommand } from "./commands/user/update.ts";
 import { whoamiCommand } from "./commands/whoami.ts";
 import type { CommandContext } from "./context/command-context.ts";
+import { parseInstanceChoice } from "./options/instance-argument.ts";
 import { version } from "./version.ts";
 
 /** The complete command line of `airlock`: nouns with their verbs, and the programs. */
@@ -63,6 +64,8 @@ export function commandLine(context: CommandContext): Command {
   const program = new Command("airlock")
     .description("Runs untrusted code in a secure and controllable way.")
     .version(version, "-V, --version", "print the version")
+    .option("--instance <NAME>", "use this instance of `airlock login`, by its name or address", parseInstanceChoice)
+    .hook("preAction", (command) => chooseInstance(context.env, command.opts<{ instance?: string }>().instance))
     .enablePositionalOptions()
     .addCommand(devCommand(context))
     .addCommand(serverCommand(context))
@@ -159,11 +162,12 @@ export function commandLine(context: CommandContext): Command {
       "after",
       `
 How commands find the instance, in this order:
-  1. AIRLOCK_URL and AIRLOCK_TOKEN
-  2. AIRLOCK_INSTANCE, the name or address of an instance of \`airlock login\`
-  3. connection.json in AIRLOCK_DATA_DIR
-  4. the nearest .airlock/connection.json in this directory or above, which \`airlock dev\` writes
-  5. the current instance of \`airlock login\`
+  1. --instance, before the command: \`airlock --instance work job list\`
+  2. AIRLOCK_URL and AIRLOCK_TOKEN
+  3. AIRLOCK_INSTANCE, the name or address of an instance of \`airlock login\`
+  4. connection.json in AIRLOCK_DATA_DIR
+  5. the nearest .airlock/connection.json in this directory or above, which \`airlock dev\` writes
+  6. the current instance of \`airlock login\`
 
 Examples:
   airlock dev
@@ -172,6 +176,14 @@ Examples:
     );
   configure(program, context);
   return program;
+}
+
+/** The choice on the command line wins over all others. */
+function chooseInstance(env: NodeJS.ProcessEnv, instance: string | undefined): void {
+  if (instance === undefined) return;
+  env.AIRLOCK_INSTANCE = instance;
+  delete env.AIRLOCK_URL;
+  delete env.AIRLOCK_TOKEN;
 }
 
 function noun(name: string, description: string, verbs: readonly Command[]): Command {

@@ -64,6 +64,25 @@ describeWithEngines(["postgres"], "`airlock login` with an instance", () => {
     expect((await airlock(["whoami"], options)).code).toBe(1);
   });
 
+  it("is followed by commands for the instance that --instance names", async () => {
+    await using home = await temporaryDirectory();
+    const token = instance.env.AIRLOCK_TOKEN ?? "";
+    const login = { env: { XDG_CONFIG_HOME: home.path }, cwd: home.path, stdin: token };
+    for (const [name, url] of [
+      ["work", instance.url],
+      ["other", instance.url.replace("127.0.0.1", "localhost")],
+    ]) {
+      expect((await airlock(["login", url ?? "", "--name", name ?? "", "--token-stdin"], login)).code).toBe(0);
+    }
+    // Wins over the variables.
+    const env = { XDG_CONFIG_HOME: home.path, AIRLOCK_URL: "http://127.0.0.1:9", AIRLOCK_TOKEN: "x" };
+    const who = await airlock(["--instance", "work", "whoami", "--json"], { env: { ...env }, cwd: home.path });
+    expect([who.code, JSON.parse(who.stdout)]).toMatchObject([0, { instance: `${instance.url}/` }]);
+    const unknown = await airlock(["--instance", "nowhere", "whoami"], { env: { ...env }, cwd: home.path });
+    expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("nowhere")]);
+    expect((await airlock(["--instance", "", "whoami"], { env: { ...env }, cwd: home.path })).code).toBe(2);
+  });
+
   it("stores the token that a person confirms in a browser, after the code of the page was typed", async () => {
     await using home = await temporaryDirectory();
     const call = (method: string, route: string, body?: object, headers?: Record<string, string>) =>

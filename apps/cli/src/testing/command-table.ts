@@ -171,6 +171,7 @@ export const commandTable: Readonly<Record<string, CommandCase>> = {
   "user disable": { valid: ["ann"], wrong: wrongUser },
   "user enable": { valid: ["ann"], wrong: wrongUser },
   "org create": { valid: ["crew"], wrong: wrongNewName },
+  "org delete": { valid: ["crew"], wrong: wrongUser },
   "org list": { valid: [], wrong: wrongAccountList },
   "org show": { valid: ["crew"], wrong: wrongUser },
   "org member list": { valid: ["crew"], wrong: { "<ORGANIZATION>": wrongNames, ...wrongAccountList } },
