@@ -1,4 +1,5 @@
 export { type CacheKeyInput, cacheKey, cacheKeyText, type MountMetadata, stepJson } from "./cache/cache-key.ts";
+export { type GoJson, goJson } from "./cache/go-json.ts";
 export { branchNameProblem } from "./changesets/branch-name.ts";
 export {
   type BuiltChangesetSpecs,
@@ -27,6 +28,13 @@ export {
   parseDiff,
   printDiff,
 } from "./diff/parse-diff.ts";
+export {
+  type ExecutionInput,
+  executionInputText,
+  type ParsedExecutionInput,
+  parseExecutionInput,
+} from "./execution/execution-input.ts";
+export { type ParsedStepResult, parseStepResult, type StepResult, stepResultJson } from "./execution/step-result.ts";
 export type {
   BatchSpec,
   ChangesetGroup,

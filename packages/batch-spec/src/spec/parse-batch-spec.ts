@@ -85,7 +85,8 @@ function makeHook(hook: RawHook | null | undefined): readonly Step[] | undefined
   return hook?.steps.map(makeStep);
 }
 
-function makeStep(step: RawStep | RawHook["steps"][number]): Step {
+/** A step without the fields that are absent or null. */
+export function makeStep(step: RawStep | RawHook["steps"][number]): Step {
   return {
     run: step.run ?? undefined,
     container: ("container" in step ? step.container : undefined) ?? step.image ?? undefined,

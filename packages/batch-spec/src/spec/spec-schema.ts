@@ -135,6 +135,9 @@ export const batchSpecSchema = z.strictObject({
   ),
 });
 
+/** A step in the input of an execution, which may have fields of later versions. */
+export const inputStepSchema = z.object({ ...stepFields, maxAttempts: optional(z.int().min(0)) });
+
 export type RawBatchSpec = z.infer<typeof batchSpecSchema>;
 export type RawStep = z.infer<typeof step>;
 export type RawHook = z.infer<typeof hook>;

@@ -4,7 +4,7 @@ export type MountPath =
 
 /**
  * The path of a mount relative to the directory of the spec. `directory` is that directory's absolute path, with `/`, and
- * is needed only for absolute paths. Links are not followed here: who opens the file must not leave the directory either.
+ * is needed only for absolute paths. The caller that opens the file must not follow links out of the directory.
  */
 export function mountPath(path: string, directory?: string): MountPath {
   if (path.includes("\0")) return { problem: "must not contain a NUL character" };

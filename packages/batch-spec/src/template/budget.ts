@@ -27,9 +27,9 @@ export class Budget {
     if (this.work > this.limits.maximumWork) throw new TemplateFailure("the template takes too long");
   }
 
-  /** Call this before making a text of this length. */
-  makeText(bytes: number): void {
-    if (bytes > this.limits.maximumBytes) {
+  /** Call this before making a text of this length. `total` is the length of the text that it becomes part of. */
+  makeText(bytes: number, total = bytes): void {
+    if (total > this.limits.maximumBytes) {
       throw new TemplateFailure(`the template makes more than ${this.limits.maximumBytes} bytes`);
     }
     this.spend(1 + bytes / 16);

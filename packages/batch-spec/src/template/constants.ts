@@ -7,14 +7,15 @@ const hexadecimal = /^([+-]?)0[xX]((?:_?[\da-fA-F])*)(?:\.([\da-fA-F]*))?[pP]([+
 
 /** The value of a number as Go's source would have it: `int`, or `float64` if it has a dot or an exponent. */
 export function parseNumber(text: string, at: number): bigint | number {
+  const shown = text.length > 60 ? `${text.slice(0, 60)}…` : text;
   if (integer.test(text)) {
     const value = parseInteger(text.replaceAll("_", ""));
-    if (value < -(2n ** 63n) || value >= 2n ** 63n) throw new TemplateFailure(`${text} does not fit into 64 bits`, at);
+    if (value < -(2n ** 63n) || value >= 2n ** 63n) throw new TemplateFailure(`${shown} does not fit into 64 bits`, at);
     return value;
   }
   const float = decimal.test(text) && /[.eE]/.test(text) ? Number(text.replaceAll("_", "")) : parseHexadecimal(text);
   if (Number.isFinite(float)) return float;
-  throw new TemplateFailure(`${JSON.stringify(text)} is not a number`, at);
+  throw new TemplateFailure(`${shown} is not a number`, at);
 }
 
 function parseInteger(text: string): bigint {

@@ -88,7 +88,7 @@ class Execution {
 
   private write(bytes: string): void {
     this.length += bytes.length;
-    this.budget.makeText(this.length);
+    this.budget.makeText(bytes.length, this.length);
     this.parts.push(bytes);
   }
 

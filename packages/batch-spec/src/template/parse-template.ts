@@ -8,6 +8,8 @@ import { TemplateFailure } from "./template-failure.ts";
 /** Longest template, in characters. */
 const maximumLength = 1024 * 1024;
 const maximumDepth = 100;
+/** Variables are looked up one by one. */
+const maximumVariables = 1_000;
 
 /**
  * Parses a template. `functions` are the names of all functions, because Go refuses unknown ones before it executes
@@ -188,13 +190,13 @@ class Parser {
         this.nextNonSpace();
         assigns = following.type === "assign";
         variables.push(token.text);
-        this.variables.push(token.text);
+        this.declareVariable(token);
         break;
       }
       if (following.type === "char" && following.text === ",") {
         this.nextNonSpace();
         variables.push(token.text);
-        this.variables.push(token.text);
+        this.declareVariable(token);
         const more = this.peekNonSpace();
         if (context !== "range" || variables.length > 1) throw new TemplateFailure("too many variables", token.at);
         if (more.type !== "variable") throw new TemplateFailure("`range` declares only variables", more.at);
@@ -221,6 +223,13 @@ class Parser {
       }
     }
     return { at, assigns, variables, commands };
+  }
+
+  private declareVariable({ text, at }: Token): void {
+    if (this.variables.length === maximumVariables) {
+      throw new TemplateFailure(`a template has at most ${maximumVariables} variables`, at);
+    }
+    this.variables.push(text);
   }
 
   private parseCommand(): Command {

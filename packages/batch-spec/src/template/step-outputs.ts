@@ -63,8 +63,11 @@ export function outputFromJson(json: unknown, depth = 0): Value | undefined {
     : new Dictionary(new Map(entries));
 }
 
+/** A value of JSON. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+
 /** The value as JSON. Whole numbers lose their type, as in the original's cache. */
-export function outputToJson(value: Value): unknown {
+export function outputToJson(value: Value): Json {
   if (typeof value === "string") return fromByteText(value);
   if (typeof value === "bigint") return Number(value);
   if (value instanceof List) return value.items.map(outputToJson);
