@@ -1,6 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 
 export interface TemporaryDirectory extends AsyncDisposable {
   /**
@@ -17,7 +19,13 @@ export async function temporaryDirectory(prefix = "airlock-"): Promise<Temporary
   return {
     path,
     async [Symbol.asyncDispose]() {
-      await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+      try {
+        await rm(path, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
+      } catch (error) {
+        if (!(error instanceof Error && "code" in error && error.code === "ENAMETOOLONG")) throw error;
+        // A suite of attacks nests directories beyond the longest path. This program removes them by handles.
+        await promisify(execFile)("rm", ["-rf", "--", path]);
+      }
     },
   };
 }
