@@ -53,7 +53,8 @@ export async function dindLayer(dist: string) {
   await tree.copyTree(xtables, xtables);
   await tree.copy("/usr/lib/os-release");
   // A native library, with which the executor enters the networks of containers.
-  await tree.copyTree(path.join(dist, "node_modules"), "/opt/airlock/node_modules");
+  const native = path.join(dist, "node_modules");
+  if (existsSync(native)) await tree.copyTree(native, "/opt/airlock/node_modules");
   for (const file of ["/etc/subuid", "/etc/subgid"]) tree.file(file, subordinateIds);
   for (const name of ["start-daemon.sh", "ping-daemon.mjs"]) {
     tree.file(`/usr/bin/${path.parse(name).name}`, await readFile(path.join(import.meta.dirname, "dind", name)), 0o755);

@@ -54,6 +54,10 @@ const serviceMonitor = {
                         path: text,
                         scheme: text,
                         interval: { ...text, pattern: "^\\d+(ms|s|m|h)$" },
+                        authorization: {
+                          type: "object",
+                          properties: { credentials: { type: "object", properties: { name: text, key: text } } },
+                        },
                       },
                     },
                   },
