@@ -13,7 +13,11 @@ export function ErrorNote({ words }: { readonly words: ErrorWords }) {
           {words.hint}
         </Text>
       )}
-      {words.help && <HelpLink href={words.help}>About this error</HelpLink>}
+      {words.help && (
+        <HelpLink href={words.help} tinted>
+          About this error
+        </HelpLink>
+      )}
     </Alert>
   );
 }

@@ -23,7 +23,11 @@ export function ErrorPanel({ error, title, onRetry }: ErrorPanelProps) {
           {hint}
         </Text>
       )}
-      {help && <HelpLink href={help}>About this error</HelpLink>}
+      {help && (
+        <HelpLink href={help} tinted>
+          About this error
+        </HelpLink>
+      )}
       {onRetry && (
         <Group mt="sm">
           <Button size="xs" variant="default" onClick={onRetry}>
