@@ -20,12 +20,10 @@ export async function createRuntime(
   await requireCertificatesDirectory(config);
   const { kind, dockerHost, dockerRuntime, allowHostImage, hardening, addHostGateway, unenforcedLimits } =
     config.runtime;
-  const { closed, pool, nameServers } = config.runtime.egress;
+  const { pool } = config.runtime.egress;
   const egress = {
-    closed,
-    closedHosts: [config.instance.url.hostname.replace(/^\[|\]$/g, "")],
+    ...destinations(config),
     ...(pool === null ? {} : { pool }),
-    ...(nameServers === null ? {} : { upstreams: nameServers }),
     onProblem,
   };
   const workspaces = {
@@ -57,17 +55,29 @@ export async function createRuntime(
   return selectRuntime({ kind, docker, oci, microvm, kubernetes: kubernetesOptions(config) }, { signal });
 }
 
-export function kubernetesOptions({ runtime }: Config): ClusterOptions {
-  const { kubeconfig, namespace, schedulingMs, startingMs, pods } = runtime.kubernetes;
+export function kubernetesOptions(config: Config): ClusterOptions {
+  const { runtime } = config;
+  const { kubeconfig, namespace, schedulingMs, startingMs, openNetworks, pods } = runtime.kubernetes;
   return {
     ...(kubeconfig === null ? {} : { kubeconfig }),
     namespace,
     schedulingMs,
     startingMs,
     pods,
+    egress: { ...destinations(config), openNetworks },
     seccomp: runtime.hardening.seccomp,
     images: runtime.images.policy,
     unenforcedLimits: runtime.unenforcedLimits,
+  };
+}
+
+/** What stays closed to every job, and which name servers answer. */
+function destinations({ instance, runtime }: Config) {
+  const { closed, nameServers } = runtime.egress;
+  return {
+    closed,
+    closedHosts: [instance.url.hostname.replace(/^\[|\]$/g, "")],
+    ...(nameServers === null ? {} : { upstreams: nameServers }),
   };
 }
 

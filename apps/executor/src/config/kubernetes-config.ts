@@ -74,6 +74,7 @@ export function kubernetesOptions(e: Variables, given: Given): KubernetesOptions
     namespace: e.EXECUTOR_KUBERNETES_NAMESPACE,
     schedulingMs: e.EXECUTOR_KUBERNETES_SCHEDULING_TIMEOUT,
     startingMs: e.EXECUTOR_KUBERNETES_START_TIMEOUT,
+    openNetworks: e.EXECUTOR_KUBERNETES_OPEN_NETWORKS,
     pods: podOptions(e, given),
   };
 }

@@ -185,6 +185,8 @@ export interface KubernetesOptions {
   readonly schedulingMs: number;
   /** How long a pod's agent may take to start on its node. */
   readonly startingMs: number;
+  /** What happens to jobs whose pods reach what their policy closes. */
+  readonly openNetworks: "refuse" | "allow";
   readonly pods: PodOptions;
 }
 

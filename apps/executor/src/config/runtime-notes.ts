@@ -41,6 +41,7 @@ const notInPods: readonly (readonly [names: readonly string[], why: string])[] =
     "has no effect in pods: the nodes pull and remove images by their own settings",
   ],
   [["DOCKER_CONFIG"], "has no effect in pods: use KUBERNETES_IMAGE_PULL_SECRETS or EXECUTOR_DOCKER_AUTH_CONFIG"],
+  [["EXECUTOR_EGRESS_POOL"], "has no effect in pods: the cluster gives them addresses"],
   [["EXECUTOR_KEEP_WORKSPACES"], "has no effect in pods: they are deleted with their workspaces"],
   [["DOCKER_HOST", "EXECUTOR_VM_POOL_SIZE"], "has no effect in pods"],
 ];

@@ -1,11 +1,11 @@
 import { onAbort } from "@airlock/async";
 
 /** Waits for work until the signal is aborted. The work continues then. */
-export async function abandonable(work: Promise<void>, signal: AbortSignal): Promise<void> {
+export async function abandonable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();
   using _ = onAbort(signal, () => reject(signal.reason));
   // Avoid an unhandled rejection after an abort.
   work.catch(() => {});
-  await Promise.race([work, promise]);
+  return await Promise.race([work, promise]);
 }

@@ -31,7 +31,7 @@ export function secretRefused(error: unknown): AirlockError {
   return refused("the Secret with the job's registry credentials", error);
 }
 
-/** Why the API server refused the NetworkPolicy of jobs. */
+/** Why the API server refused the NetworkPolicy of a job's pod. */
 export function policyRefused(error: unknown): AirlockError {
   return refused("the NetworkPolicy of the job's pod", error);
 }

@@ -48,6 +48,10 @@ export async function inspectCluster(
     const problem = await checkNode(config, api, nodeName, note);
     if (problem !== null) problems.push(problem);
   }
+  if (options.egress?.openNetworks === "allow")
+    note(
+      "Jobs run with an open network if the cluster does not enforce their egress policy (EXECUTOR_KUBERNETES_OPEN_NETWORKS=allow). Their logs say so.",
+    );
   if (pods.stepPullPolicy !== "Always")
     note(
       `With the pull policy ${pods.stepPullPolicy}, a node gives a private image that one job has pulled to all jobs that name it. Always does not.`,

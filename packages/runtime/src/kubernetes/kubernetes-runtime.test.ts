@@ -117,11 +117,11 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
     });
   }, 180_000);
 
-  it.concurrent("refuses jobs whose NetworkPolicy does not close their network", async () => {
+  it.concurrent("refuses jobs whose network another NetworkPolicy opens, unless the administrator allows that", async () => {
     const owner = labelOf("opened");
     const policy = {
       ...{ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy" },
-      metadata: { name: `airlock-none-${owner}` },
+      metadata: { name: "opens-all" },
       spec: {
         podSelector: { matchLabels: { [ownerLabel]: owner } },
         ...{ policyTypes: ["Egress"], egress: [{}] },
@@ -133,9 +133,14 @@ describeWithEngines(["kubernetes"], "the Kubernetes runtime in a restricted name
 
     await expect(openWorkplace(runtime, { owner: "opened", image })).rejects.toMatchObject({
       reason: "runtime",
-      message: expect.stringContaining("does not enforce the NetworkPolicy"),
+      message: expect.stringMatching(/does not enforce the NetworkPolicy.* reaches the API server and the kubelet/),
       hint: expect.stringContaining("network plugin"),
     });
+    const allowing = namespace.createRuntime({ egress: { openNetworks: "allow" } });
+    await using stack = new AsyncDisposableStack();
+    stack.defer(() => allowing.close());
+    const { sandbox } = stack.use(await openWorkplace(allowing, { owner: "opened", image }));
+    expect(sandbox.notes).toEqual([expect.stringMatching(/^network: open, because .* reaches the API server/)]);
   });
 
   it.concurrent("closes the API server, the node, other pods and the metadata service to steps", async () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { startDeadline } from "@airlock/async";
 import { AirlockError } from "@airlock/job";
-import { CoreV1Api, type KubeConfig, NetworkingV1Api, type V1Pod } from "@kubernetes/client-node";
+import { CoreV1Api, type KubeConfig, type V1Pod } from "@kubernetes/client-node";
 import { abandonable } from "../contract/abandonable.ts";
 import { checkLimits } from "../contract/check-limits.ts";
 import {
@@ -11,7 +11,6 @@ import {
   type Runtime,
   type RuntimeDescription,
   refuseDocker,
-  refusedByPolicy,
   runtimeFailed,
   type Sandbox,
   type SandboxPlan,
@@ -24,7 +23,7 @@ import { guestStepFilter } from "../microvm/guest/seccomp/guest-step-filter.ts";
 import { putGuestFiles } from "../microvm/put-guest-files.ts";
 import { agentNotStarted } from "./agent-not-started.ts";
 import { AgentSession } from "./agent-session.ts";
-import { connectionRefused, podRefused, policyRefused, secretRefused, statusOf } from "./api-failure.ts";
+import { connectionRefused, podRefused, secretRefused, statusOf } from "./api-failure.ts";
 import { type CallOptions, callApi } from "./call-api.ts";
 import { clusterVersion } from "./cluster-version.ts";
 import { connectAgent } from "./connect-agent.ts";
@@ -32,10 +31,10 @@ import { KubernetesSandbox } from "./kubernetes-sandbox.ts";
 import { nodeLost } from "./lost-node.ts";
 import { podFailure } from "./pod-failure.ts";
 import { labelOf, ownerLabel, podName, sandboxAnnotation } from "./pod-names.ts";
+import { type PodEgressOptions, PodNetworks } from "./pod-networks.ts";
 import type { PodOptions } from "./pod-options.ts";
 import { makePod } from "./pod-spec.ts";
 import { PodWatch } from "./pod-watch.ts";
-import { proveClosedNetwork } from "./prove-closed-network.ts";
 import { makePullSecret, pullSecretName } from "./pull-secret.ts";
 import { putCheckout } from "./put-checkout.ts";
 import { scheduled } from "./scheduled.ts";
@@ -57,6 +56,8 @@ export interface KubernetesRuntimeOptions {
   readonly images?: ImagePolicy;
   /** Whether system calls of steps outside the allow-list fail. Default: true. */
   readonly seccomp?: boolean;
+  /** Networks of jobs. Default: only what is always closed stays closed. */
+  readonly egress?: PodEgressOptions;
   /** What happens to jobs whose limit of processes the cluster does not enforce. */
   readonly unenforcedLimits: UnenforcedLimits;
 }
@@ -82,15 +83,15 @@ class CreatedKubernetesRuntime implements Runtime {
   readonly name = "kubernetes";
   readonly #options: KubernetesRuntimeOptions;
   readonly #api: CoreV1Api;
-  readonly #networks: NetworkingV1Api;
+  readonly #networks: PodNetworks;
   readonly #watches = new Map<string, PodWatch>();
   readonly #filter = guestStepFilter({ cpu: "x64", allowListed: true });
-  readonly #policies = new Map<string, Promise<void>>();
 
   constructor(options: KubernetesRuntimeOptions) {
     this.#options = options;
     this.#api = options.config.makeApiClient(CoreV1Api);
-    this.#networks = options.config.makeApiClient(NetworkingV1Api);
+    const { config, namespace, egress = {} } = options;
+    this.#networks = new PodNetworks({ config, namespace, egress, calls: (signal) => this.#calls(signal) });
   }
 
   async describe({ signal }: Abortable): Promise<RuntimeDescription> {
@@ -104,8 +105,8 @@ class CreatedKubernetesRuntime implements Runtime {
         memory: true,
         pids: false,
         egressNone: true,
-        egressPublic: false,
-        egressAllow: false,
+        egressPublic: true,
+        egressAllow: true,
         disk: "watcher",
       },
       checkoutOwner: null,
@@ -125,18 +126,19 @@ class CreatedKubernetesRuntime implements Runtime {
     checkLimits(plan.limits);
     refuseDocker(plan, onlyMachinesHaveDocker);
     refuseUnenforcedLimits(unenforcedLimits, { enforces: { cpu: true, memory: true, pids: false }, limitsProblem });
-    if (plan.egress.kind !== "none") {
-      throw refusedByPolicy("the egress policy can't be enforced here", "Use the policy none.");
-    }
     const undo = new AsyncDisposableStack();
     try {
-      await abandonable(this.#denyEgress(plan.owner), signal);
+      const network = await abandonable(this.#networks.prepare(plan, signal), signal);
+      undo.defer(() => network.remove());
+      await network.create(signal);
       const watch = this.#watchOf(plan.owner);
       const name = podName(plan);
       const pod = await this.#createPod(plan, watch, signal);
       // Before the first step there is nothing to wait for. A kubelet that pulls an image confirms no deletion.
       let withoutKubelet = true;
       undo.defer(() => this.#delete(name, watch, { force: withoutKubelet }));
+      const owned = network.own(pod, signal);
+      owned.catch(() => {});
       await this.#putPullSecret(pod, plan, signal);
       const ended = new AbortController();
       void watch
@@ -159,11 +161,11 @@ class CreatedKubernetesRuntime implements Runtime {
       const starting = deadline.signal;
       const isRunning = (pod: V1Pod | null) => {
         latest = pod;
-        return pod?.status?.phase === "Running" ? true : undefined;
+        return pod?.status?.phase === "Running" ? pod : undefined;
       };
-      await watch.until(name, isRunning, starting);
+      const running = await watch.until(name, isRunning, starting);
       // The agent is in the same network as the steps, which start only after this proof.
-      const proven = proveClosedNetwork(config, { namespace, pod: name }, this.#calls(starting));
+      const proven = network.prove(running, starting);
       proven.catch((error) => refused.abort(statusOf(error) === 403 ? connectionRefused() : error));
       const session = new AgentSession({
         connect: (events) => connectAgent(config, { namespace, pod: name }, events),
@@ -181,15 +183,18 @@ class CreatedKubernetesRuntime implements Runtime {
       ended.signal.addEventListener("abort", () => session.destroy(ended.signal.reason), { once: true });
       const greeting = { signal: starting, seed: randomBytes(32), time: new Date(), stallMs: silentMs };
       const agent = undo.use(await GuestAgent.connect(session, greeting));
-      agent.connection.serve(plan.services ?? []);
+      const services = [...(plan.services ?? []), ...network.services];
+      agent.connection.serve(services);
       if (plan.workspace.checkout !== null) await putCheckout(agent, plan.workspace.checkout, signal);
       await putGuestFiles(agent, plan.workspace.files, signal);
-      await proven;
+      await owned;
+      const note = await proven;
       const slots = new StepSlots({ config, api: this.#api, namespace, pod: name, watch, agent, options: pods });
-      const owned = undo.move();
+      const resources = undo.move();
       withoutKubelet = false;
       return new KubernetesSandbox({
-        plan,
+        plan: { ...plan, services },
+        notes: note === null ? [] : [note],
         agent,
         slots,
         images: this.#options.images ?? defaultImagePolicy,
@@ -198,7 +203,7 @@ class CreatedKubernetesRuntime implements Runtime {
         ended: ended.signal,
         release: async (hasStopped) => {
           withoutKubelet ||= hasStopped;
-          await owned.disposeAsync();
+          await resources.disposeAsync();
         },
       });
     } catch (error) {
@@ -229,6 +234,8 @@ class CreatedKubernetesRuntime implements Runtime {
       await this.#delete(name, watch);
       details.push(`pod ${name} of the job ${id}: deleted`);
     }
+    const { keepEndedMs = keptEndedMs } = this.#options;
+    details.push(...(await this.#networks.collect({ owner, keep, keepUnownedMs: keepEndedMs, signal })));
     const ended = await this.#collectEnded(signal);
     return { sandboxes: details.length + ended.length, details: [...details, ...ended] };
   }
@@ -314,36 +321,6 @@ class CreatedKubernetesRuntime implements Runtime {
 
   #calls(signal: AbortSignal): CallOptions {
     return { signal, giveUpMs: this.#options.pods.abandonSeconds * 1000 };
-  }
-
-  /** One policy for all pods without a network. It exists before the first of them. */
-  #denyEgress(owner: string): Promise<void> {
-    const known = this.#policies.get(owner);
-    if (known) return known;
-    const made = this.#makeDenyPolicy(owner).catch((error: unknown) => {
-      this.#policies.delete(owner);
-      throw error;
-    });
-    this.#policies.set(owner, made);
-    return made;
-  }
-
-  async #makeDenyPolicy(owner: string): Promise<void> {
-    const { namespace } = this.#options;
-    const body = {
-      metadata: { name: `airlock-none-${labelOf(owner)}`, labels: { [ownerLabel]: labelOf(owner) } },
-      spec: {
-        podSelector: { matchLabels: { [ownerLabel]: labelOf(owner), "airlock.egress": "none" } },
-        policyTypes: ["Ingress", "Egress"],
-      },
-    };
-    try {
-      // All jobs of this owner wait for it, so no job's signal ends it.
-      const options = this.#calls(new AbortController().signal);
-      await callApi(() => this.#networks.createNamespacedNetworkPolicy({ namespace, body }), options);
-    } catch (error) {
-      if (statusOf(error) !== 409) throw policyRefused(error);
-    }
   }
 
   /**

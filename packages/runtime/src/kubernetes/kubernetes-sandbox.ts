@@ -31,7 +31,10 @@ import { credentialsProblem } from "./pull-secret.ts";
 import type { Slot, StepSlots } from "./step-slots.ts";
 
 export interface KubernetesSandboxParts {
+  /** With all services, also those of the runtime. */
   readonly plan: SandboxPlan;
+  /** Lines for the job's log. */
+  readonly notes: readonly string[];
   /** The pod's agent. The workspace has its files. */
   readonly agent: GuestAgent;
   readonly slots: StepSlots;
@@ -57,7 +60,7 @@ const needsShell = "Steps are shell scripts: use an image with a shell for this 
 /** A job's sandbox: one pod, to which each step adds a container. */
 export class KubernetesSandbox implements Sandbox {
   readonly id: string;
-  readonly notes: readonly string[] = [];
+  readonly notes: readonly string[];
   readonly #parts: KubernetesSandboxParts;
   readonly #calls = new SandboxCalls();
   readonly #ending = new AbortController();
@@ -67,6 +70,7 @@ export class KubernetesSandbox implements Sandbox {
   constructor(parts: KubernetesSandboxParts) {
     this.#parts = parts;
     this.id = parts.plan.id;
+    this.notes = parts.notes;
   }
 
   async prepareImage(image: string, { signal, progress }: Parameters<Sandbox["prepareImage"]>[1]): Promise<void> {

@@ -34,7 +34,7 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
     name: agentContainer,
     image: options.agentImage,
     imagePullPolicy: options.pullPolicy,
-    command: ["/agent", "serve", String(options.abandonSeconds)],
+    command: ["/agent", "serve", String(options.abandonSeconds), ...(plan.egress.kind === "none" ? [] : ["names"])],
     // The limits of the pod's only ordinary container are those of the pod, and so of all its steps together.
     resources: {
       limits: { ...amounts(limits), ...diskLimit(limits) },
@@ -76,6 +76,7 @@ export function makePod(plan: SandboxPlan, options: PodOptions): V1Pod {
       // Programs look up their own host name, also without a network.
       hostname: name.slice(0, 63),
       hostAliases: [{ ip: "127.0.0.1", hostnames: [name.slice(0, 63)] }],
+      // Only the executor answers names, through the agent. The cluster's DNS would pass on what steps write into names.
       dnsPolicy: "None",
       dnsConfig: { nameservers: ["127.0.0.1"] },
       securityContext: {

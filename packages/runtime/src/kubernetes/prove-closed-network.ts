@@ -1,83 +1,60 @@
-import { Writable } from "node:stream";
+import { isIP } from "node:net";
 import { pause } from "@airlock/async";
-import { Exec, type KubeConfig } from "@kubernetes/client-node";
+import type { KubeConfig, V1Pod } from "@kubernetes/client-node";
 import { runtimeFailed } from "../contract/errors.ts";
-import { type CallOptions, callApi } from "./call-api.ts";
-import { type AgentPlace, agentContainer } from "./connect-agent.ts";
+import type { CallOptions } from "./call-api.ts";
+import type { AgentPlace } from "./connect-agent.ts";
+import { askReach, type ReachTarget } from "./reach.ts";
 
-/** Includes one repetition of a lost packet, which the kernel sends after a second. */
-const connectMs = 1_500;
+/** What happens to jobs whose pods reach what their policy closes. `allow` is for clusters that enforce no policies. */
+export type OpenNetworks = "refuse" | "allow";
+
 /** Network plugins apply policies to a new pod with a delay. */
 const enforcedWithinMs = 10_000;
 const againMs = 500;
+const kubeletPort = 10_250;
+
+interface ProofTarget extends ReachTarget {
+  readonly what: string;
+}
 
 /**
- * Proves that a pod's policy is enforced on its node: its agent tries to reach the API server. The API server accepts
- * NetworkPolicies also where no network plugin enforces them.
+ * Proves that a pod's policy is enforced on its node: its agent tries to reach addresses that every policy closes. The
+ * API server accepts NetworkPolicies also where no network plugin enforces them.
+ * @returns A note for the job's log if the network is open and the administrator allows that, else `null`.
  * @throws {AirlockError} reason `runtime` when the network is open, because another executor's cluster may close it.
  */
-export async function proveClosedNetwork(config: KubeConfig, place: AgentPlace, calls: CallOptions): Promise<void> {
-  const until = performance.now() + enforcedWithinMs;
+export async function proveClosedNetwork(
+  config: KubeConfig,
+  place: AgentPlace,
+  pod: V1Pod,
+  { openNetworks, ...calls }: CallOptions & { readonly openNetworks: OpenNetworks },
+): Promise<string | null> {
+  const targets = targetsBeside(pod);
+  const until = performance.now() + (openNetworks === "allow" ? 0 : enforcedWithinMs);
   for (;;) {
-    const { answer, problem } = await callApi(() => askAgent(config, place), calls);
-    if (answer === "closed\n") return;
-    if (answer !== "open\n") {
-      throw runtimeFailed(
-        `the agent can't tell whether the network of the job's pod is closed: ${problem ?? "it gave no answer"}`,
-        undefined,
-        "Use the agent image of the executor's version.",
-      );
-    }
+    const isOpen = await askReach(config, place, targets, calls);
+    const reached = ["the API server", ...targets.map(({ what }) => what)].filter((_, index) => isOpen[index]);
+    if (reached.length === 0) return null;
+    const names = reached.join(" and ");
+    if (openNetworks === "allow")
+      return `network: open, because the cluster does not enforce the job's egress policy: the pod reaches ${names}.`;
     if (performance.now() > until) {
       throw runtimeFailed(
-        "the cluster does not enforce the NetworkPolicy of the job's pod, which reaches the API server",
+        `the cluster does not enforce the NetworkPolicy of the job's pod, which reaches ${names}`,
         undefined,
-        "Install a network plugin that enforces NetworkPolicies, and remove policies that open the namespace's pods.",
+        "Install a network plugin that enforces NetworkPolicies, and remove policies that open the namespace's pods. If the API server has a public address, list it in EXECUTOR_EGRESS_CLOSED.",
       );
     }
     await pause(againMs, calls.signal);
   }
 }
 
-interface AgentAnswer {
-  readonly answer: string;
-  /** What the kubelet says about the agent's end. */
-  readonly problem: string | undefined;
-}
-
-async function askAgent(config: KubeConfig, { namespace, pod }: AgentPlace): Promise<AgentAnswer> {
-  const ended = Promise.withResolvers<string | undefined>();
-  const output = collected();
-  const errors = collected();
-  const command = ["/agent", "reach", String(connectMs)];
-  const socket = await new Exec(config).exec(
-    namespace,
-    pod,
-    agentContainer,
-    command,
-    output.stream,
-    errors.stream,
-    null,
-    false,
-    ({ message }) => ended.resolve(message),
-  );
-  socket.onclose = () => ended.reject(runtimeFailed("the API server closed the connection to the job's pod"));
-  socket.onerror = () => ended.reject(runtimeFailed("the connection to the job's pod failed"));
-  try {
-    const message = await ended.promise;
-    return { answer: output.text(), problem: errors.text().trim() || message };
-  } finally {
-    socket.close();
-  }
-}
-
-function collected() {
-  const chunks: Buffer[] = [];
-  const stream = new Writable({
-    write: (chunk: Buffer, _encoding, done) => {
-      chunks.push(chunk);
-      done();
-    },
-  });
-  return { stream, text: () => Buffer.concat(chunks).toString() };
+/** What no policy opens, beside the API server. */
+function targetsBeside({ status }: V1Pod): readonly ProofTarget[] {
+  const node = status?.hostIP ?? "";
+  return [
+    ...(isIP(node) === 0 ? [] : [{ address: node, port: kubeletPort, what: "the kubelet of its node" }]),
+    { address: "169.254.169.254", port: 80, what: "the cloud's metadata service" },
+  ];
 }

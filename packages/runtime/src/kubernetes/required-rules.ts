@@ -19,8 +19,8 @@ export const requiredRules: readonly RequiredRule[] = [
   {
     group: "networking.k8s.io",
     resource: "networkpolicies",
-    verbs: ["create"],
-    why: "to close the networks of jobs",
+    verbs: ["create", "delete", "list", "update"],
+    why: "to limit the networks of jobs",
   },
   {
     group: "",

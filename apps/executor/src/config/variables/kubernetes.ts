@@ -59,6 +59,13 @@ export const kubernetesVariables = {
     default: "the namespace's own",
     values: "a name",
   }),
+  EXECUTOR_KUBERNETES_OPEN_NETWORKS: z
+    .enum(["refuse", "allow"], { error: "must be refuse or allow" })
+    .default("refuse")
+    .meta({
+      description:
+        "What happens to a job whose pod reaches addresses that its egress policy closes: `refuse` it, or run it with that network (`allow`). Only for clusters without a network plugin that enforces NetworkPolicies.",
+    }),
   EXECUTOR_KUBERNETES_SCHEDULING_TIMEOUT: z
     .string()
     .default("2m")

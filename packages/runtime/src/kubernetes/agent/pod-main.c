@@ -1,6 +1,6 @@
 // The agent of a job's pod. `serve` is the pod's only ordinary container, `step` the first process of each step's
-// container, and the API server starts `attach` for each connection of the executor. `reach` tells whether the network is
-// open.
+// container, and the API server starts `attach` for each connection of the executor. `reach` tells which addresses the pod
+// reaches. With `names`, the pod has a name server.
 #include "pod.h"
 
 #include <errno.h>
@@ -59,11 +59,12 @@ static _Noreturn void serve_calls(int fd) {
   }
 }
 
-static _Noreturn void serve(int abandon_seconds) {
+static _Noreturn void serve(int abandon_seconds, bool has_names) {
   int ends[2];
   umask(0);
   signal(SIGPIPE, SIG_IGN);
   copy_program();
+  if (has_names) start_names();
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) die("can't create a socket");
   pid_t agent = fork();
   if (agent < 0) die("can't start a process");
@@ -76,10 +77,11 @@ static _Noreturn void serve(int abandon_seconds) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 3 && !strcmp(argv[1], "serve")) serve(atoi(argv[2]));
+  if (argc == 3 && !strcmp(argv[1], "serve")) serve(atoi(argv[2]), false);
+  if (argc == 4 && !strcmp(argv[1], "serve") && !strcmp(argv[3], "names")) serve(atoi(argv[2]), true);
   if (argc == 2 && !strcmp(argv[1], "attach")) attach_session();
-  if (argc == 3 && !strcmp(argv[1], "reach")) tell_reach(atoi(argv[2]));
+  if (argc >= 3 && !strcmp(argv[1], "reach")) tell_reach(atoi(argv[2]), argv + 3, argc - 3);
   if (argc == 3 && !strcmp(argv[1], "step")) supervise(argv[2]);
-  dprintf(STDERR_FILENO, "usage: airlock-pod-agent serve SECONDS | attach | reach MILLISECONDS | step TOKEN\n");
+  dprintf(STDERR_FILENO, "usage: airlock-pod-agent serve SECONDS [names] | attach | reach MILLISECONDS [ADDRESS PORT]... | step TOKEN\n");
   return 2;
 }

@@ -1,4 +1,4 @@
-// Tells whether a pod's network is open. The kubelet gives the API server's address to every container.
+// Tells which addresses a pod reaches. The kubelet gives the API server's address to every container.
 #include "pod.h"
 
 #include <arpa/inet.h>
@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
-static socklen_t api_server(struct sockaddr_storage *address) {
-  const char *host = getenv("KUBERNETES_SERVICE_HOST");
-  const char *port_text = getenv("KUBERNETES_SERVICE_PORT");
+#define MAX_TARGETS 64
+
+static socklen_t parse(struct sockaddr_storage *address, const char *host, const char *port_text) {
   int port = port_text ? atoi(port_text) : 0;
   struct sockaddr_in *v4 = (struct sockaddr_in *)address;
   struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
@@ -31,23 +32,56 @@ static socklen_t api_server(struct sockaddr_storage *address) {
   return 0;
 }
 
-static bool connects(int fd, const struct sockaddr_storage *address, socklen_t length, int milliseconds) {
-  if (connect(fd, (const struct sockaddr *)address, length) == 0) return true;
-  if (errno != EINPROGRESS) return false;
-  struct pollfd polled = {.fd = fd, .events = POLLOUT};
-  if (poll(&polled, 1, milliseconds) != 1) return false;
-  int error = -1;
-  socklen_t size = sizeof error;
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+enum reach { WAITING, OPEN, CLOSED };
+
+static enum reach begin(struct pollfd *polled, const struct sockaddr_storage *address, socklen_t length) {
+  polled->fd = socket(address->ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  polled->events = POLLOUT;
+  // A pod without IPv6 reaches no such address.
+  if (polled->fd < 0 && errno == EAFNOSUPPORT) return CLOSED;
+  if (polled->fd < 0) die("can't create a socket");
+  if (connect(polled->fd, (const struct sockaddr *)address, length) == 0) return OPEN;
+  return errno == EINPROGRESS ? WAITING : CLOSED;
 }
 
-_Noreturn void tell_reach(int milliseconds) {
+static enum reach result(int fd) {
+  int error = -1;
+  socklen_t size = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0 ? OPEN : CLOSED;
+}
+
+static long long now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000LL + time.tv_nsec / 1000000;
+}
+
+void tell_reach(int milliseconds, char **words, int count) {
+  struct pollfd polled[MAX_TARGETS];
+  enum reach reached[MAX_TARGETS];
   struct sockaddr_storage address;
-  socklen_t length = api_server(&address);
-  if (length == 0) die("the container does not know the API server's address");
-  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0) die("can't create a socket");
-  bool is_open = connects(fd, &address, length, milliseconds);
-  dprintf(STDOUT_FILENO, is_open ? "open\n" : "closed\n");
+  int targets = 1 + count / 2;
+  if (count % 2 || targets > MAX_TARGETS) die("the list of addresses is malformed");
+  for (int i = 0; i < targets; i++) {
+    const char *host = i == 0 ? getenv("KUBERNETES_SERVICE_HOST") : words[2 * (i - 1)];
+    const char *port = i == 0 ? getenv("KUBERNETES_SERVICE_PORT") : words[2 * (i - 1) + 1];
+    socklen_t length = parse(&address, host, port);
+    if (length == 0)
+      die(i == 0 ? "the container does not know the API server's address" : "an address is malformed");
+    reached[i] = begin(&polled[i], &address, length);
+  }
+  long long until = now() + milliseconds;
+  for (;;) {
+    int waiting = 0;
+    for (int i = 0; i < targets; i++) {
+      waiting += reached[i] == WAITING;
+      if (reached[i] != WAITING) polled[i].fd = -1;
+    }
+    long long left = until - now();
+    if (waiting == 0 || left <= 0 || poll(polled, (nfds_t)targets, (int)left) <= 0) break;
+    for (int i = 0; i < targets; i++)
+      if (polled[i].fd >= 0 && polled[i].revents) reached[i] = result(polled[i].fd);
+  }
+  for (int i = 0; i < targets; i++) dprintf(STDOUT_FILENO, reached[i] == OPEN ? "open\n" : "closed\n");
   exit(0);
 }

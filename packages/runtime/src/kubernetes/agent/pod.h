@@ -57,8 +57,12 @@ ssize_t receive_packet(int socket_fd, struct packet *packet, int descriptors[MAX
 int listen_at(const char *path, mode_t mode);
 int connect_to(const char *path);
 
-// pod-reach.c. Prints `open` if the API server can be reached, else `closed`.
-_Noreturn void tell_reach(int milliseconds);
+// pod-reach.c. Prints a line for the API server and for each pair of address and port: `open` if a TCP connection
+// succeeds in this time, else `closed`.
+_Noreturn void tell_reach(int milliseconds, char **words, int count);
+
+// pod-names.c. Passes DNS queries over UDP on to the TCP port 53, which the executor answers while a step runs.
+void start_names(void);
 
 // pod-session.c
 // Relays the stream between the agent and one client at a time, and survives the loss of a client's connection.

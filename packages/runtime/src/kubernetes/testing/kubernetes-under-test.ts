@@ -20,6 +20,7 @@ import type { Runtime } from "../../contract/runtime.ts";
 import type { ImagePolicy } from "../../images/policy/image-policy.ts";
 import { buildPodAgent } from "../build-pod-agent.ts";
 import { createKubernetesRuntime } from "../kubernetes-runtime.ts";
+import type { PodEgressOptions } from "../pod-networks.ts";
 import type { PodOptions } from "../pod-options.ts";
 
 const buildMs = 120_000;
@@ -36,6 +37,7 @@ export interface RuntimeChanges {
   readonly keepEndedMs?: number;
   readonly seccomp?: boolean;
   readonly images?: ImagePolicy;
+  readonly egress?: PodEgressOptions;
 }
 
 export interface TestNamespace extends AsyncDisposable {
