@@ -25,7 +25,14 @@ export interface WebUi extends AsyncDisposable {
   startJob(spec?: Record<string, unknown>): Promise<ScriptedJob>;
 }
 
-export async function startWebUi(): Promise<WebUi> {
+export interface WebUiOptions {
+  /** `HOST:PORT` of the instance. Default: a free port of 127.0.0.1. */
+  readonly listen?: string;
+  /** Further variables of the instance. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export async function startWebUi({ listen, env }: WebUiOptions = {}): Promise<WebUi> {
   await using onFailure = new AsyncDisposableStack();
   const directory = await mkdtemp(path.join(tmpdir(), "airlock-web-"));
   onFailure.defer(() => rm(directory, { recursive: true, force: true }));
@@ -38,7 +45,8 @@ export async function startWebUi(): Promise<WebUi> {
   const instance = onFailure.use(
     await InstanceProcess.start({
       dataDirectory: path.join(directory, "data"),
-      env: { AIRLOCK_WEB_DIR: outDir },
+      ...(listen === undefined ? {} : { listen }),
+      env: { AIRLOCK_WEB_DIR: outDir, ...env },
     }),
   );
   // The scripted executor sends no heartbeats during a test.

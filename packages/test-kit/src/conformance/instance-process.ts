@@ -10,6 +10,8 @@ export interface InstanceProcessOptions {
   readonly dataDirectory: string;
   /** Default: the instance starts an embedded PostgreSQL. */
   readonly databaseUrl?: string;
+  /** `HOST:PORT`. Default: a free port of 127.0.0.1. */
+  readonly listen?: string;
   /** Further environment variables, such as `AIRLOCK_WEB_DIR`. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -37,7 +39,7 @@ export class InstanceProcess implements AsyncDisposable {
   }
 
   static async start(options: InstanceProcessOptions): Promise<InstanceProcess> {
-    return new InstanceProcess(options, await startInstance(options, "127.0.0.1:0"));
+    return new InstanceProcess(options, await startInstance(options, options.listen ?? "127.0.0.1:0"));
   }
 
   get pid(): number {
