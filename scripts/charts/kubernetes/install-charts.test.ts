@@ -2,14 +2,17 @@ import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { createReadStream, readdirSync, readFileSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import path from "node:path";
 import { promisify } from "node:util";
 import {
   busyboxImage,
   type ClusterAccess,
   clusterHookMs,
+  createDatabase,
   describeWithEngines,
   dockerArchive,
+  engines,
   helm,
   importArchive,
   importImage,
@@ -17,6 +20,7 @@ import {
   kubernetesCluster,
   temporaryDirectory,
 } from "@airlock/test-kit";
+import { CreateBucketCommand, S3Client } from "@aws-sdk/client-s3";
 import { beforeAll, expect, it } from "vitest";
 import { parse } from "yaml";
 import { buildImages, buildPrograms } from "../../images/build-images.ts";
@@ -30,7 +34,7 @@ const jobs = `${namespace}-jobs`;
 const dindNamespace = `${namespace}-dind`;
 const stepImage = "localhost/charts-step:1";
 
-describeWithEngines(["kubernetes"], "charts in a cluster", () => {
+describeWithEngines(["kubernetes", "postgres", "s3"], "charts in a cluster", () => {
   const cleanup = new AsyncDisposableStack();
   let cluster: ClusterAccess;
   let directory: string;
@@ -250,6 +254,47 @@ describeWithEngines(["kubernetes"], "charts in a cluster", () => {
     await expect.poll(objects, { timeout: 60_000, interval: 500 }).toEqual(before);
   }, 400_000);
 
+  it("run two instances on PostgreSQL and object storage, after a Job has migrated the database", async () => {
+    await using stack = new AsyncDisposableStack();
+    const database = stack.use(await createDatabase(engines().postgres?.url ?? ""));
+    const { endpoint, region, accessKeyId, secretAccessKey } = engines().s3 ?? expect.unreachable();
+    const client = new S3Client({
+      endpoint,
+      region,
+      credentials: { accessKeyId, secretAccessKey },
+      forcePathStyle: true,
+    });
+    await client.send(new CreateBucketCommand({ Bucket: namespace }));
+    const reachable = async (url: string) => stack.use(await forwardFromPods(url, cluster.hostAddress)).url;
+    const literals = {
+      database: { "database-url": await reachable(database.url) },
+      storage: { "access-key-id": accessKeyId, "secret-access-key": secretAccessKey },
+    };
+    for (const [name, content] of Object.entries(literals)) {
+      const words = Object.entries(content).map(([key, value]) => `--from-literal=${key}=${value}`);
+      await run("create", "secret", "generic", name, ...words);
+    }
+    await install("replicated", "airlock", {
+      existingSecret: "airlock",
+      replicas: "2",
+      "database.existingSecret": "database",
+      "objectStorage.bucket": namespace,
+      "objectStorage.endpoint": await reachable(endpoint),
+      "objectStorage.region": region,
+      "objectStorage.forcePathStyle": "true",
+      "objectStorage.existingSecret": "storage",
+      "persistence.enabled": "false",
+      "resources.requests.cpu": "50m",
+    });
+
+    const ready = "--output=jsonpath={.status.readyReplicas}";
+    expect(await run("get", "statefulset", "replicated-airlock", ready)).toBe("2");
+    const events = await run("get", "events", "--output=custom-columns=:.involvedObject.name,:.reason");
+    expect(events).toMatch(/^replicated-airlock-migrations +Completed$/m);
+    await helm("uninstall", "replicated", ...whereOf("airlock"), "--wait", "--timeout", "120s");
+    await run("delete", "secret", ...Object.keys(literals));
+  }, 240_000);
+
   /** Gives the step's image to the engine of the executor's pod. The cluster has no registry. */
   async function loadStepImage(): Promise<void> {
     const script = `
@@ -287,4 +332,37 @@ function killEngine(podUid: string): void {
   };
   const [pid = expect.unreachable()] = readdirSync("/proc").filter((name) => /^\d+$/.test(name) && isEngine(name));
   process.kill(Number(pid), "SIGKILL");
+}
+
+/** Makes a server of this machine's loopback reachable for pods, as long as the result is not disposed of. */
+async function forwardFromPods(url: string, hostAddress: string): Promise<{ readonly url: string } & AsyncDisposable> {
+  const target = new URL(url);
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    for (const [end, other] of [
+      [socket, upstream],
+      [upstream, socket],
+    ] as const) {
+      open.add(end);
+      // A broken connection ends its other half. Both ends notice by themselves.
+      end.on("error", () => other.destroy());
+      end.on("close", () => {
+        open.delete(end);
+        other.destroy();
+      });
+      end.pipe(other);
+    }
+  });
+  await new Promise<void>((resolve) => server.listen(0, hostAddress, resolve));
+  const own = new URL(url);
+  own.hostname = hostAddress;
+  own.port = String((server.address() as AddressInfo).port);
+  return {
+    url: own.href.replace(/\/$/, ""),
+    [Symbol.asyncDispose]: async () => {
+      for (const socket of open) socket.destroy();
+      await new Promise<void>((resolve) => void server.close(() => resolve()));
+    },
+  };
 }
