@@ -90,7 +90,8 @@ describeWithEngines(["kubernetes", "postgres"], "an executor in Kubernetes", () 
 
   /** The manifest that administrators copy, for this suite's namespace. */
   async function manifestOfDocument(): Promise<string> {
-    const [, found = ""] = /```yaml\n(.*?)```/s.exec(await readFile(document, "utf8")) ?? [];
+    const [, found = ""] =
+      /```yaml\n(apiVersion: v1\nkind: Namespace\n.*?)```/s.exec(await readFile(document, "utf8")) ?? [];
     expect(found).toContain(`rules:\n${manifestOfRules()}\n`);
     return found.replaceAll("airlock-jobs", namespace);
   }
