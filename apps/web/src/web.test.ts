@@ -470,7 +470,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     await page.goto(`${instance.url}/executors`);
     const card = page.getByRole("article", { name: "foreign-1" });
     await card.getByText("0 of an unknown number in use").waitFor();
-    await page.getByText(/^\d+ of \d+ active · \d+ jobs? running$/).waitFor();
+    await page.getByText(/^\d+ of \d+ active · \d+ jobs? running\b/).waitFor();
     for (const fact of ["linux/amd64", "executor 5.3.0", "git 2.43.0", "docker 24.0.5", "base protocol"]) {
       expect(await card.textContent()).toContain(fact);
     }
