@@ -102,6 +102,22 @@ const jobSpec = partly(
   ["steps"],
 );
 
+const url = name.map((host) => `https://${host}.example/hook`);
+const events = fc.subarray([...api.webhookEvents], { minLength: 1 });
+const samples = nullable(fc.constant([0, 1.5, Number.MAX_SAFE_INTEGER]));
+const usage = fc.record({
+  step: fc.nat(999),
+  startedAt: time,
+  intervalMs: ordinal,
+  durationMs: count,
+  limits: fc.record({ cpus: fc.constantFrom(0.5, 4), memoryBytes: count, diskBytes: nullable(count) }),
+  cpuMs: samples,
+  memoryBytes: samples,
+  diskBytes: samples,
+  receivedBytes: samples,
+  sentBytes: samples,
+});
+
 /** Valid values for each schema. A test below fails if a schema for external input has none here. */
 const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
   JobSpec: jobSpec,
@@ -144,12 +160,23 @@ const valid: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
     { ...ofJob, attempt: ordinal, errorMessage: text, reason: fc.constantFrom("timeout"), exitCode: fc.nat(255) },
     ["executorName", "jobId"],
   ),
+  UsageRequest: partly({ ...ofJob, attempt: ordinal, usage }, ["executorName", "jobId", "usage"]),
+  LocalRunRequest: fc.record({
+    spec: jobSpec,
+    source: nullable(fc.record({ root: name, commit: name })),
+    secrets: fc.dictionary(name, text, { maxKeys: 3, noNullPrototype: true }),
+    artifacts: nullable(name),
+  }),
   CreateQueueRequest: partly({ name, maxAttempts: fc.integer({ min: 1, max: 100 }), weight: fc.constant(3) }, ["name"]),
   UpdateQueueRequest: partly(
     { maxAttempts: fc.integer({ min: 1, max: 100 }), concurrencyLimit: fc.constant(null) },
     [],
   ),
   AddRepositoryRequest: partly({ name, url: name.map((host) => `https://${host}/x`) }, ["url"]),
+  CreateWebhookRequest: partly({ namespace: name, name: label, url, events }, ["name", "url"]),
+  UpdateWebhookRequest: partly({ name: label, url, events, enabled: fc.boolean() }, []),
+  ListWebhooksQuery: partly({ namespace: name, after: id.map(String), limit: fc.constant("7") }, []),
+  ListDeliveriesQuery: partly({ state: fc.constantFrom(...api.deliveryStates), before: id.map(String) }, []),
   SetSecretRequest: partly({ value: text, namespace: nullable(name), description: text }, ["value"]),
   SecretScopeQuery: partly({ namespace: name, queue: name }, []),
   SecretAuditQuery: fc.constant({}),
