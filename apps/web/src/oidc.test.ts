@@ -54,7 +54,8 @@ describeWithEngines(["chromium"], "the web UI with an OpenID Connect provider", 
     await page.goto(`${web.instance.url}${path}`);
     return page;
   }
-  const signIn = (page: Page) => page.getByRole("link", { name: "Log in with Example SSO" }).click();
+  const signInLink = (page: Page) => page.getByRole("link", { name: "Log in with Example SSO" });
+  const signIn = (page: Page) => signInLink(page).click();
 
   async function expectRefusal(page: Page, words: RegExp): Promise<void> {
     await page.getByRole("heading", { name: "Not signed in" }).waitFor();
@@ -66,12 +67,13 @@ describeWithEngines(["chromium"], "the web UI with an OpenID Connect provider", 
     });
     expect(violations).toEqual([]);
     await page.getByRole("link", { name: "Back to Airlock" }).click();
-    await page.getByRole("link", { name: "Log in with Example SSO" }).waitFor();
+    await signInLink(page).waitFor();
   }
 
   it("says that the provider is away, and signs in once it is back", async () => {
     provider.accounts.set("sub-gil", { preferred_username: "gil" });
     const page = await open("/jobs", "sub-gil");
+    await signInLink(page).waitFor();
     await provider.stop();
     // The instance does not know the provider's addresses yet.
     await web.instance.kill();
