@@ -61,6 +61,24 @@ describe("UsageMonitor", () => {
     expect(attempts.refused).toBe(1);
   });
 
+  it("does not hold up a job while the instance is away", async () => {
+    let attempts = 0;
+    const away = new InstanceError("no answer", { code: "instance-unreachable", status: null });
+    const monitor = monitorOf(
+      async () => ({ cpuMs: 1 }),
+      async () => {
+        attempts += 1;
+        throw away;
+      },
+    );
+    const step = monitor.during(0);
+    await expect.poll(() => attempts, { timeout: 10_000 }).toBeGreaterThan(0);
+    await step[Symbol.asyncDispose]();
+    const before = attempts;
+    await monitor[Symbol.asyncDispose]();
+    expect(attempts - before).toBeLessThanOrEqual(2);
+  });
+
   it("does not fail a step whose sandbox can't be read", async () => {
     const monitor = monitorOf(
       () => Promise.reject(new Error("the guest does not answer")),

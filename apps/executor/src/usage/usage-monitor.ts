@@ -19,7 +19,7 @@ export interface UsageMonitorOptions {
 
 /** A guest may answer late or never. */
 const readingMs = 2000;
-/** Waiting for the last reports must not hold up a job. */
+/** Waiting for the answer to the last reports must not hold up a job. */
 const lastReportsMs = 5000;
 const retryMs = 1000;
 /** There is nothing to see in the curve of a shorter step. */
@@ -31,8 +31,11 @@ export class UsageMonitor implements AsyncDisposable {
   /** The newest report of each step that was not sent yet. */
   readonly #pending = new Map<number, StepUsage>();
   readonly #ending = new AbortController();
+  /** Ends the wait before a report is repeated. */
+  readonly #retry = new AbortController();
   #sending: Promise<void> | undefined;
   #isRefused = false;
+  #isLast = false;
 
   constructor(options: UsageMonitorOptions) {
     this.#options = options;
@@ -84,8 +87,10 @@ export class UsageMonitor implements AsyncDisposable {
     };
   }
 
-  /** Waits for the last reports, but not long. */
+  /** Waits for the last reports, but not long, and not for an instance that is away. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#isLast = true;
+    this.#retry.abort();
     const timer = setTimeout(() => this.#ending.abort(), lastReportsMs);
     await this.#sending;
     clearTimeout(timer);
@@ -112,9 +117,11 @@ export class UsageMonitor implements AsyncDisposable {
           this.#pending.clear();
           return;
         }
+        if (this.#isLast) return;
         // A newer report of the step replaces this one.
         if (!this.#pending.has(next.step)) this.#pending.set(next.step, next);
-        await pause(retryMs, signal);
+        // The end of the job also ends the wait, for one last try.
+        await pause(retryMs, this.#retry.signal);
       }
     }
   }

@@ -10,7 +10,7 @@ import { describeRuntime } from "../runtime-contract/runtime-contract.ts";
 import { DisklessRuntime } from "./diskless-runtime.ts";
 
 describe.skipIf(process.geteuid?.() !== 0)("as root", () => {
-  describeRuntime("diskless", ["oci"], prepare);
+  describeRuntime("diskless", ["oci"], prepare, { measuresUsage: false });
 });
 
 async function prepare({ allowHostImage }: { readonly allowHostImage: boolean }): Promise<RuntimeUnderTest> {

@@ -37,6 +37,8 @@ export interface ContractTests {
   readonly emptyNetwork: boolean;
   /** `true` if another machine runs the steps, with its own images. */
   readonly isCluster: boolean;
+  /** Whether the runtime tells what a step uses. */
+  readonly measuresUsage: boolean;
   readonly create: CreateRuntime;
   readonly open: (options?: Partial<WorkplaceOptions>) => Promise<Workplace>;
 }

@@ -9,7 +9,7 @@ const never = new AbortController().signal;
 
 /** Tests the contract about the limits of a sandbox. Part of `describeRuntime`. */
 export function describeLimits(tests: ContractTests): void {
-  const { open, sharesKernel, isCluster } = tests;
+  const { open, sharesKernel, isCluster, measuresUsage } = tests;
   describe("limits", () => {
     // gVisor's kernel counts differently, and a cluster has no limit for the processes of a pod.
     if (sharesKernel && !isCluster) {
@@ -77,7 +77,7 @@ export function describeLimits(tests: ContractTests): void {
       }
     });
 
-    if (!isCluster) {
+    if (measuresUsage) {
       it("come with what a running step uses of them, as far as this host measures it", async () => {
         await using place = await open();
         const mebibyte = 2 ** 20;

@@ -24,6 +24,7 @@ interface ContractOptions {
   readonly sharesKernel?: boolean;
   readonly emptyNetwork?: boolean;
   readonly isCluster?: boolean;
+  readonly measuresUsage?: boolean;
   readonly concurrent?: boolean;
 }
 
@@ -34,14 +35,17 @@ interface ContractOptions {
  * @param options.emptyNetwork `false` if a sandbox without a network has interfaces whose packets are dropped. Default: `true`.
  * @param options.isCluster `true` if another machine runs the steps. Then there is no image `host`, and what an image
  * declares is known only to that machine. Default: `false`.
+ * @param options.measuresUsage Whether the runtime tells what a step uses. Default: `true`, except in a cluster.
  * @param options.concurrent Whether tests overlap, which saves time if each one waits for most of it. Default: `false`.
  */
 export function describeRuntime(
   name: string,
   engineNames: readonly EngineName[],
   create: CreateRuntime,
-  { sharesKernel = true, emptyNetwork = true, isCluster = false, concurrent = false }: ContractOptions = {},
+  options: ContractOptions = {},
 ): void {
+  const { sharesKernel = true, emptyNetwork = true, isCluster = false, concurrent = false } = options;
+  const { measuresUsage = !isCluster } = options;
   const body = () => {
     let subject: RuntimeUnderTest;
     let host: Server;
@@ -76,7 +80,7 @@ export function describeRuntime(
       get hostPort() {
         return hostPort;
       },
-      ...{ sharesKernel, emptyNetwork, isCluster, create, open },
+      ...{ sharesKernel, emptyNetwork, isCluster, measuresUsage, create, open },
     };
 
     it("describes what it is and what it enforces", async () => {
