@@ -26,7 +26,7 @@ describeWithEngines(["postgres"], "`airlock job file`", () => {
       ],
       checkout: { depth: "full", tags: true },
       resources: { cpus: 0.5, memory: "512Mi" },
-      egress: { allow: ["registry.npmjs.org:443"] },
+      egress: { allow: ["packages.example.com:443"] },
       timeout: "90s",
       outputs: ["a/**"],
       diff: true,

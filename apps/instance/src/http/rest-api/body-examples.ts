@@ -24,7 +24,7 @@ export const bodyExamples: Readonly<Record<string, object>> = {
       { key: "test", image: "node:24", run: "npm test", env: { CI: "true" }, secrets: ["NPM_TOKEN"] },
     ],
     resources: { cpus: 2, memory: "2Gi" },
-    egress: { allow: ["registry.npmjs.org:443"] },
+    egress: { allow: ["packages.example.com:443"] },
     timeout: "30m",
     outputs: ["coverage/**"],
   },
