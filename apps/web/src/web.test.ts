@@ -640,6 +640,8 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
     const tab = await visitor.newPage();
     await tab.goto(`${instance.url}/login?next=%2Fsecrets#token=${instance.administratorToken}`);
     await tab.waitForURL("**/secrets");
+    // A page that does not know its reader yet is loaded again.
+    await tab.getByRole("link", { name: "Audit log" }).waitFor();
     await tab.getByRole("button", { name: "New secret" }).first().click();
     const form = tab.getByRole("dialog", { name: "New secret" });
     await form.getByRole("textbox", { name: "Name", exact: true }).fill("TYPED_BEFORE");

@@ -34,6 +34,8 @@ export function SessionGuard() {
       endSessionLapse();
       void navigate(loginPath(window.location), { replace: true });
     } else if (!isBack) {
+      // It may have come at the same moment as the end of its session.
+      reader.current = data;
       // Another tab may have begun a session.
       void refetch();
     } else if (readerOf(data) === readerOf(reader.current)) {
