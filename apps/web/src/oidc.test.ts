@@ -82,7 +82,7 @@ describeWithEngines(["chromium"], "the web UI with an OpenID Connect provider", 
     await expectRefusal(page, /Example SSO/);
     await provider.start();
     await signIn(page);
-    await page.getByRole("heading", { name: "Jobs" }).waitFor();
+    await page.getByRole("heading", { name: "Jobs", exact: true }).waitFor();
     await page.context().close();
   });
 
@@ -91,7 +91,7 @@ describeWithEngines(["chromium"], "the web UI with an OpenID Connect provider", 
     const page = await open("/secrets?view=record", "sub-ann");
     await signIn(page);
     await page.waitForURL("**/secrets?view=record");
-    await page.getByRole("heading", { name: "Secrets" }).waitFor();
+    await page.getByRole("heading", { name: "Secrets", exact: true }).waitFor();
     await page.getByRole("button", { name: "Session", exact: true }).click();
     await page.getByText(/^ann · airlock/).waitFor();
     await page.context().close();
@@ -130,7 +130,7 @@ describeWithEngines(["chromium"], "the web UI with an OpenID Connect provider", 
     provider.accounts.set("sub-fay", { preferred_username: "fay" });
     const fay = await open("/jobs", "sub-fay");
     await signIn(fay);
-    await fay.getByRole("heading", { name: "Jobs" }).waitFor();
+    await fay.getByRole("heading", { name: "Jobs", exact: true }).waitFor();
     await web.instance.rest("PATCH", "/users/fay", { disabled: true });
     await fay.goto(`${web.instance.url}/secrets`);
     await signIn(fay);

@@ -556,7 +556,7 @@ describeWithEngines(["chromium"], "the web UI in a browser", () => {
 
   it("adds, replaces and deletes a secret by keyboard, and never shows its value again", async () => {
     await page.goto(`${instance.url}/jobs`);
-    await page.getByRole("heading", { name: "Jobs" }).waitFor();
+    await page.getByRole("heading", { name: "Jobs", exact: true }).waitFor();
     await page.keyboard.press("g");
     await page.keyboard.press("s");
     await page.getByText("No secrets yet").waitFor();
