@@ -6,7 +6,7 @@ import { runtimeFailed } from "../contract/index.ts";
 import { type CgroupHost, findCgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { findOnSystemPath } from "../host/find-program.ts";
 import { defaultIds, type IdRange, isUnmapped, sharedIds } from "../host/id-range.ts";
-import { collectMachines } from "./collect-machines.ts";
+import { collectProbes } from "./collect-probes.ts";
 import { findStaticBusybox } from "./disks/guest-system.ts";
 import { dockerNotInstalled, openDockerDisk } from "./docker/docker-disk.ts";
 import { type BuiltGuest, openGuestFiles } from "./guest/build/build-guest-files.ts";
@@ -172,9 +172,7 @@ async function choose(
   const { owner } = held;
   const directory = join(stateDir, "vms", shortName(owner));
   await using _collected = { [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) };
-  // What a process left that was killed.
-  const left = { cgroupHost, owner, directory, keep: () => new Set<string>(), signal };
-  await collectMachines({ ...left, nameOf: shortName, collectNetworks: async () => [] });
+  await collectProbes(stateDir, { cgroupHost, own: owner, signal });
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const works = (one: VmMonitor) => probeMonitor(one, { guest, directory, signal });
   return await chooseMonitor(monitorCandidates(monitor, { ...host, owner }), works, { signal });

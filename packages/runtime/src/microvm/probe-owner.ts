@@ -18,25 +18,50 @@ const lockFile = join(dirname(idsLockFile), "probe-owners");
 
 /**
  * Takes an owner for machines that only find out what works. Processes that run at once get different ones. What a
- * killed process left belongs to an owner that a later process gets, and can then be collected. Needs root.
+ * killed process left belongs to an owner that is free then, see {@link takeFreeOwners}. Needs root.
  * @throws {AirlockError} reason `runtime` when all are in use.
  */
 export async function takeProbeOwner(): Promise<HeldOwner> {
+  using locks = await openLocks();
+  for (let base = 0; base < maxOwners; base += 1) {
+    const owner = ownerName(base);
+    if (locks.take(base)) return { owner, [Symbol.dispose]: locks.keep() };
+  }
+  throw runtimeFailed(`${maxOwners} processes check virtual machines at once`);
+}
+
+/**
+ * Takes the owners that no process has and that `isWanted` selects, so that what a killed process left can be removed.
+ * Needs root.
+ */
+export async function takeFreeOwners(
+  isWanted: (owner: string) => boolean,
+): Promise<{ readonly owners: readonly string[] } & Disposable> {
+  using locks = await openLocks();
+  const bases = Array.from({ length: maxOwners }, (_, base) => base);
+  const owners = bases.filter((base) => isWanted(ownerName(base)) && locks.take(base)).map(ownerName);
+  return { owners, [Symbol.dispose]: locks.keep() };
+}
+
+function ownerName(base: number): string {
+  // Containers may share cgroups, but not the file with the locks.
+  const place = createHash("sha256").update(hostname()).digest("hex").slice(0, 12);
+  return `probe-${place}-${base}`;
+}
+
+async function openLocks() {
   const calls = await loadSystemCalls();
   if ("problem" in calls) throw runtimeFailed(calls.problem);
   mkdirSync(dirname(lockFile), { recursive: true, mode: 0o700 });
-  const descriptor = openSync(lockFile, "a", 0o600);
-  try {
-    // Containers may share cgroups, but not this file.
-    const place = createHash("sha256").update(hostname()).digest("hex").slice(0, 12);
-    for (let base = 0; base < maxOwners; base += 1) {
-      if (!calls.lockIds(descriptor, { base, size: 1 })) continue;
-      return { owner: `probe-${place}-${base}`, [Symbol.dispose]: () => closeSync(descriptor) };
-    }
-  } catch (error) {
-    closeSync(descriptor);
-    throw error;
-  }
-  closeSync(descriptor);
-  throw runtimeFailed(`${maxOwners} processes check virtual machines at once`);
+  const opened = new DisposableStack();
+  const descriptor = opened.adopt(openSync(lockFile, "a", 0o600), closeSync);
+  return {
+    take: (base: number) => calls.lockIds(descriptor, { base, size: 1 }),
+    /** Keeps the locks until the returned function is called. */
+    keep() {
+      const kept = opened.move();
+      return () => kept.dispose();
+    },
+    [Symbol.dispose]: () => opened.dispose(),
+  };
 }
