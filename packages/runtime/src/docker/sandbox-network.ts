@@ -11,7 +11,7 @@ export interface SandboxNetwork extends AsyncDisposable {
   readonly nameServers: readonly string[];
   /** Reports what the policy has denied so far. */
   reportDenied(): Promise<void>;
-  /** What passed so far. `undefined`: this process can\'t see the interface. */
+  /** What passed so far. `undefined`: this process can't see the interface. */
   traffic(): NetworkTraffic | undefined;
 }
 

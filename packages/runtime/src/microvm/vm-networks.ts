@@ -16,7 +16,7 @@ export interface SandboxNetwork extends AsyncDisposable {
   readonly resolvConf: string;
   /** Reports what the policy denied so far. */
   reportDenied(): Promise<void>;
-  /** What passed so far. `undefined`: this process can\'t see the interface. */
+  /** What passed so far. `undefined`: this process can't see the interface. */
   traffic(): NetworkTraffic | undefined;
 }
 
