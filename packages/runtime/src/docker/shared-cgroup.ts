@@ -5,6 +5,7 @@ import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import { CgroupGuard } from "../host/cgroups/cgroup-guard.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { endCgroup } from "../host/cgroups/end-cgroup.ts";
+import { watchStarvation } from "../host/cgroups/starvation.ts";
 import { errorCode } from "../host/error-code.ts";
 import type { ContainerOverhead } from "./container-spec.ts";
 
@@ -95,6 +96,11 @@ export class SharedCgroup implements AsyncDisposable {
   /** What the processes of all containers use together. */
   usage(): SandboxUsage {
     return { cpuMs: this.#cgroup.cpuMs(), memoryBytes: this.#cgroup.memoryBytes() };
+  }
+
+  /** As {@link watchStarvation}, for the containers together. */
+  watchStarvation(): Disposable {
+    return watchStarvation(this.#cgroup, this.#cgroup, this.#plan.limits.memoryBytes);
   }
 
   async counts(): Promise<LimitCounts> {

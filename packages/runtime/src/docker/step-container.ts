@@ -197,6 +197,7 @@ export class StepContainer implements AsyncDisposable {
 
   async #runStep(step: SandboxStep, { signal, output, kill }: StepRun): Promise<StepStatus> {
     const limits = await LimitsDuringStep.begin(this.#options.cgroup);
+    using _starvation = this.#options.cgroup?.watchStarvation();
     const exec = await this.#createExec(step);
     const body = await this.#engine.stream({ method: "POST", path: `/exec/${exec}/start`, body: { Detach: false } });
     const queue = new OutputQueue(output);

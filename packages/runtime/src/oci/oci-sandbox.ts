@@ -10,6 +10,7 @@ import { memoryTooSmall, refusedByPolicy, runtimeFailed } from "../contract/inde
 import type { Cgroup } from "../host/cgroups/cgroup.ts";
 import type { CgroupHost } from "../host/cgroups/cgroup-host.ts";
 import { endCgroup } from "../host/cgroups/end-cgroup.ts";
+import { watchStarvation } from "../host/cgroups/starvation.ts";
 import { assembleHostRoot, hostImageName } from "../host/host-root.ts";
 import { hostId } from "../host/id-range.ts";
 import { removeTree } from "../host/remove-tree.ts";
@@ -200,7 +201,9 @@ export class OciSandbox implements StepRunner {
       place = (await this.#takeSpare(root)) ?? (await this.#makePlace(root));
       const { cgroup, launcher } = place;
       this.#writeConfig(place, root, step);
-      const counted = this.#parts.cgroup && (await countLimits(this.#parts.cgroup));
+      const { cgroup: sandbox, plan } = this.#parts;
+      const counted = sandbox && (await countLimits(sandbox));
+      using _starvation = sandbox && cgroup && watchStarvation(sandbox, cgroup, plan.limits.memoryBytes);
       const status = await this.#disk.during(signal, (stop) => launcher.run({ signal: stop, output: options.output }));
       return await this.#withNotes(status, cgroup, counted);
     } catch (error) {

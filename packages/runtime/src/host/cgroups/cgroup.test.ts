@@ -18,6 +18,31 @@ const limits = { cpus: 1, memoryBytes: 64 * 2 ** 20, pids: 50 };
 const owner = `cgroup-test-${process.pid}`;
 
 describeWithEngines(["oci"], "a cgroup", () => {
+  it.each(hosts.filter(([, { enforces }]) => enforces.memory))(
+    "of %s tells its memory, and has the largest process killed for lack of it",
+    async (_, host) => {
+      const cgroup = await host.create(owner, "memory", limits);
+      if (!cgroup) throw new Error("no cgroup was made");
+      const join =
+        'for file; do echo 0 > "$file"; done; sleep 1000 & dd if=/dev/zero of=/dev/null bs=30M & wait $!; wait';
+      const shell = spawn("/bin/sh", ["-c", join, "sh", ...cgroup.joinFiles], {
+        stdio: ["ignore", "inherit", "ignore"],
+      });
+      await expect.poll(() => cgroup.memoryState()?.usedBytes).toBeGreaterThan(25 * 2 ** 20);
+      expect((await cgroup.processes()).size).toBe(3);
+
+      cgroup.killLargest();
+
+      await expect.poll(async () => (await cgroup.processes()).size).toBe(2);
+      expect(await cgroup.oomKills()).toBe(1);
+      expect(cgroup.memoryState()?.usedBytes).toBeLessThan(25 * 2 ** 20);
+      const ended = once(shell, "exit");
+      await cgroup.kill();
+      await ended;
+      await cgroup.remove();
+    },
+  );
+
   it("is available to root in at least one version, and not to other users", () => {
     expect(hosts.length > 0).toBe(process.geteuid?.() === 0);
   });

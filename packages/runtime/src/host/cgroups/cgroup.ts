@@ -4,6 +4,7 @@ import { dirname, join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { runtimeFailed } from "../../contract/index.ts";
 import { errorCode } from "../error-code.ts";
+import type { MemoryState } from "./starvation.ts";
 
 export interface CgroupOptions {
   /** Path below every hierarchy's mount point, e.g. `/airlock/OWNER/SANDBOX`. */
@@ -30,6 +31,7 @@ const chargeSlackBytes = 2 ** 20;
  */
 export class Cgroup {
   readonly #options: CgroupOptions;
+  #killedForMemory = 0;
 
   constructor(options: CgroupOptions) {
     this.#options = options;
@@ -73,10 +75,10 @@ export class Cgroup {
     if (v1Memory !== undefined) limitSocketBuffers(join(v1Memory, this.path), "unlimited");
   }
 
-  /** Number of processes in this cgroup and below that the kernel killed because of the memory limit. */
+  /** Number of processes in this cgroup and below that the kernel, or {@link killLargest}, killed for lack of memory. */
   async oomKills(): Promise<number> {
     const v1 = this.#options.v1Memory;
-    let kills = 0;
+    let kills = this.#killedForMemory;
     if (v1 === undefined) {
       for (const root of this.#options.hierarchies) kills += readCounter(join(root, this.path, "memory.events"));
       return kills;
@@ -144,6 +146,33 @@ export class Cgroup {
     return undefined;
   }
 
+  /** The memory of this cgroup and below. `undefined`: no hierarchy counts it. */
+  memoryState(): MemoryState | undefined {
+    const v1 = this.#options.v1Memory;
+    const [used, prefix] = v1 === undefined ? ["memory.current", ""] : ["memory.usage_in_bytes", "total_"];
+    for (const root of v1 === undefined ? this.#options.hierarchies : [v1]) {
+      const bytes = readIfThere(join(root, this.path, used));
+      if (bytes === "") continue;
+      const counts = readIfThere(join(root, this.path, "memory.stat"));
+      const count = (name: string) => Number(new RegExp(`^${prefix}${name} (\\d+)$`, "m").exec(counts)?.[1] ?? 0);
+      return {
+        usedBytes: Number(bytes),
+        fileBytes: count("active_file") + count("inactive_file"),
+        refaults: count("workingset_refault_file"),
+      };
+    }
+    return undefined;
+  }
+
+  /** Kills the process that the kernel would kill for lack of memory. */
+  killLargest(): void {
+    const scores = this.#pids().map((pid) => ({ pid, score: Number(readIfThere(`/proc/${pid}/oom_score`)) }));
+    const [largest] = scores.sort((a, b) => b.score - a.score);
+    if (largest === undefined) return;
+    this.#killedForMemory += 1;
+    killProcess(largest.pid, "SIGKILL");
+  }
+
   #sumOf(file: string, pattern: RegExp): number {
     return this.#options.hierarchies
       .map((root) => Number(pattern.exec(readIfThere(join(root, this.path, file)))?.[1] ?? 0))
@@ -152,14 +181,16 @@ export class Cgroup {
 
   /** Host pids of all processes in this cgroup and below. */
   async processes(): Promise<ReadonlySet<number>> {
+    return new Set(this.#pids());
+  }
+
+  #pids(): number[] {
     const directories = this.#options.hierarchies.flatMap((root) => this.#directories(root));
-    return new Set(
-      directories.flatMap((directory) =>
-        readIfThere(join(directory, "cgroup.procs"))
-          .split("\n")
-          .map(Number)
-          .filter((pid) => pid > 0),
-      ),
+    return directories.flatMap((directory) =>
+      readIfThere(join(directory, "cgroup.procs"))
+        .split("\n")
+        .map(Number)
+        .filter((pid) => pid > 0),
     );
   }
 

@@ -389,7 +389,7 @@ bool cgroup_had_oom(void);
 // Milliseconds until the next look at the step's memory. -1: there is nothing to look at.
 int memory_look_ms(void);
 // Whether the step, which has reached its memory limit, has read its own program again and again for 10 s. To be called
-// at least once a second. True once: the caller ends the step.
+// again and again. True once: the caller ends the step.
 bool step_starves(void);
 // Whether the step was refused memory, even if nothing was killed for it.
 bool cgroup_lacked_memory(void);

@@ -19,7 +19,8 @@ static bool exists;
 #define STARVED_FILE_BYTES (4u << 20)
 #define STARVED_REFAULTS 500
 #define STARVED_MS 10000
-#define LOOK_MS 1000
+// The kernel brings the counts of a cgroup up to date every two seconds.
+#define LOOK_MS 3000
 static struct {
   uint64_t limit, refaults, looked_ms, fed_ms;
   bool starved;

@@ -42,6 +42,25 @@ print "BREACH $held bytes\\n";`),
     weakened: { plan: { limits: { memoryBytes: 1024 * MiB } } },
   },
   {
+    id: "starvation",
+    does: "fills its memory so that the kernel reads its program again and again, and kills nothing",
+    defence: "a process is killed once the processes of a sandbox starve for memory",
+    runtimes: ["docker", "oci", "microvm"],
+    timeoutMs: 60_000,
+    // The pages of a copy count towards the memory of the step.
+    script: `cp /usr/bin/perl /data/perl; sync; exec /data/perl - <<'PERL'
+my ($held, @sockets) = (0); my $data = "x" x 65536;
+while (1) {
+  socketpair(my $one, my $two, 1, 1, 0) or do { print "BREACH $!\\n"; exit };
+  push @sockets, $one, $two; $one->blocking(0);
+  while (my $sent = syswrite($one, $data)) { $held += $sent }
+}
+PERL
+`,
+    endIsHeld: true,
+    weakened: { cannotBeShown: "the kernel may kill the process itself, after a time that nobody can foresee" },
+  },
+  {
     id: "tcp-buffers",
     does: "hides memory in TCP connections to itself that it never reads",
     defence: "memory of a sandbox's connections counts towards its memory limit; on cgroup v1 it has a separate limit",
