@@ -48,7 +48,7 @@ export class QemuProcess {
     words.on("data", (bytes: Buffer) => {
       this.#words = (this.#words + bytes.toString("latin1")).slice(-maxWords);
     });
-    // A stream may fail when QEMU ends. Whoever reads it learns that, too.
+    // A stream may fail when QEMU ends. Its reader learns that, too.
     for (const stream of [words, console, agent]) stream.on("error", () => {});
     this.ended = new Promise((resolve) => {
       child.once("exit", (exitCode, signal) => {
