@@ -46,7 +46,7 @@ export interface Attack {
   readonly notInPods?: string;
   /** Timeout of the step in milliseconds, after which it is stopped. Default: 20,000. */
   readonly timeoutMs?: number;
-  /** Whether a step that is refused or killed by a limit counts as defended. Its own timeout is none of these. */
+  /** Whether a step that is refused, or killed by a limit, counts as defended. One that is stopped by its timeout does not. */
   readonly endIsHeld?: boolean;
 }
 
