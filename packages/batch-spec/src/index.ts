@@ -88,4 +88,4 @@ export {
   type Workspace,
   workspaceRuleFor,
 } from "./workspaces/find-workspaces.ts";
-export { maximumYamlLength } from "./yaml/read-yaml.ts";
+export { maximumYamlLength } from "./yaml/yaml-options.ts";

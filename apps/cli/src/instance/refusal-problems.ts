@@ -1,6 +1,7 @@
 import { JobSpec } from "@airlock/api";
 import type { ErrorCode } from "@airlock/job";
-import { parseIssueLine, type SpecProblem } from "../job-file/spec-problem.ts";
+import type { FieldProblem } from "@airlock/yaml-source";
+import { parseIssueLine } from "../job-file/parse-issue-line.ts";
 import { RequestError } from "./request-error.ts";
 
 /** Hints in the terms of this command line, for errors whose hints name the API. */
@@ -10,7 +11,7 @@ const hints: Readonly<Partial<Record<ErrorCode, string>>> = {
 };
 
 /** The instance's objections to a submitted job, by field. `undefined` if the error is about something else. */
-export function refusalProblems(error: unknown): readonly SpecProblem[] | undefined {
+export function refusalProblems(error: unknown): readonly FieldProblem[] | undefined {
   if (!(error instanceof RequestError) || (error.status !== 400 && error.status !== 422)) return undefined;
   // Some errors name the field only in their message.
   const lines = error.issues.length > 0 ? error.issues : [error.message];

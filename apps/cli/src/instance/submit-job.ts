@@ -1,8 +1,8 @@
 import { type JobSpecInput, JobView } from "@airlock/api";
+import type { FieldProblem } from "@airlock/yaml-source";
 import { commitWorkingTree } from "../checkout/commit-working-tree.ts";
 import { describeUncommitted } from "../checkout/uncommitted-changes.ts";
 import { UsageError } from "../context/command-error.ts";
-import type { SpecProblem } from "../job-file/spec-problem.ts";
 import type { InstanceClient } from "./instance-client.ts";
 import { refusalProblems } from "./refusal-problems.ts";
 import { UnreachableError } from "./request-error.ts";
@@ -14,7 +14,7 @@ export interface JobDraft {
   /** Base for a relative repository path. */
   readonly directory: string;
   /** Makes an error that shows the problems where they were written. */
-  readonly report: (problems: readonly SpecProblem[]) => Error;
+  readonly report: (problems: readonly FieldProblem[]) => Error;
 }
 
 export interface SubmitOptions {

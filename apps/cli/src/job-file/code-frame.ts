@@ -1,6 +1,6 @@
 import { hideUrlCredentials } from "@airlock/job";
 import { replaceUnprintable } from "@airlock/terminal-text";
-import type { Span } from "./yaml-source.ts";
+import type { Span } from "@airlock/yaml-source";
 
 const contextLines = 2;
 const widest = 110;

@@ -191,6 +191,12 @@ describe("YAML that is not a job file", () => {
       'the name "__proto__" is not allowed',
     ],
     ["a list as a field's name", "? [a]\n: 1\n", "a field's name must be plain text"],
+    ["`<<` given twice", "<<: {}\n<<: {}\n", "job.yaml:2:1: this field appears twice"],
+    [
+      "a number that would be sent as another one",
+      "steps:\n  - { image: a, run: ls, env: { ID: 12345678901234567890 } }\n",
+      "job.yaml:2:37: this number is too large to be kept exactly",
+    ],
     ["an alias without an anchor", "steps: *nothing\n", 'job.yaml:1:8: no anchor named "nothing"'],
   ];
   it.each(cases)("is refused with the position of the problem: %s", (_, text, part) => {

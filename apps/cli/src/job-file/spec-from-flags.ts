@@ -1,8 +1,7 @@
 import { JobSpec, type JobSpecInput } from "@airlock/api";
 import { AirlockError, shellQuote } from "@airlock/job";
+import { describeIssues, type FieldProblem, formatPath } from "@airlock/yaml-source";
 import { UsageError } from "../context/command-error.ts";
-import { describeSpecIssues } from "./describe-spec-issues.ts";
-import { formatPath, type SpecProblem } from "./spec-problem.ts";
 
 /** Flags that describe a job, as commander parsed them. */
 export interface SpecFlags {
@@ -95,18 +94,18 @@ function withFlags(spec: JobSpecInput, flags: SpecFlags, env: NodeJS.ProcessEnv)
 
 function checked(spec: JobSpecInput): JobSpecInput {
   const parsed = JobSpec.safeParse(spec);
-  if (!parsed.success) throw usageError(describeSpecIssues(parsed.error, spec));
+  if (!parsed.success) throw usageError(describeIssues(parsed.error.issues, { schema: JobSpec, input: spec }));
   return spec;
 }
 
 /** Describes problems that the instance found in a job from the command line, by flag. */
-export function refusedFlags(problems: readonly SpecProblem[]): AirlockError {
+export function refusedFlags(problems: readonly FieldProblem[]): AirlockError {
   const { message, hint } = usageError(problems);
   return new AirlockError(message, { code: "refused", ...(hint === undefined ? {} : { hint }) });
 }
 
 /** Describes problems of a job from the command line, by flag. */
-function usageError(problems: readonly SpecProblem[]): UsageError {
+function usageError(problems: readonly FieldProblem[]): UsageError {
   const lines = problems.map(({ path, message }) => {
     const flag = flagOf(path);
     return flag ? `${flag}: ${message}` : message;

@@ -1,6 +1,6 @@
+import { describeIssues } from "@airlock/yaml-source";
 import { InvalidArgumentError } from "commander";
 import type { z } from "zod";
-import { describeSpecIssues } from "../job-file/describe-spec-issues.ts";
 
 /**
  * A parser for commander that checks a value with the schema of the API, so that the instance need not refuse it.
@@ -10,7 +10,7 @@ export function checkedBy(schema: z.ZodType<string>, expected: string): (text: s
   return (text) => {
     const parsed = schema.safeParse(text);
     if (parsed.success) return parsed.data;
-    const [problem] = describeSpecIssues(parsed.error, text);
+    const [problem] = describeIssues(parsed.error.issues, { schema, input: text });
     throw new InvalidArgumentError(`It is not ${expected}: ${problem?.message ?? "not allowed"}.`);
   };
 }

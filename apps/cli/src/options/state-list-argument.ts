@@ -1,6 +1,5 @@
-import { type JobState, jobStates } from "@airlock/job";
+import { closestWord, type JobState, jobStates } from "@airlock/job";
 import { InvalidArgumentError } from "commander";
-import { closestWord } from "../job-file/closest-word.ts";
 
 /** Parses job states that are separated by commas. */
 export function parseStates(text: string): readonly JobState[] {

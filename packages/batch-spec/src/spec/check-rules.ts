@@ -1,5 +1,5 @@
+import type { FieldProblem } from "@airlock/yaml-source";
 import { globProblem } from "../template/glob.ts";
-import type { FieldProblem } from "./spec-problem.ts";
 import type { RawBatchSpec, RawHook, RawStep } from "./spec-schema.ts";
 
 type Path = readonly (string | number)[];

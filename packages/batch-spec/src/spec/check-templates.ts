@@ -1,6 +1,6 @@
+import type { FieldProblem } from "@airlock/yaml-source";
 import { checkTemplate, type VariableFields } from "../template/check-template.ts";
 import { changesetVariableFields, stepVariableFields } from "../template/template-variables.ts";
-import type { FieldProblem } from "./spec-problem.ts";
 import type { RawBatchSpec, RawStep } from "./spec-schema.ts";
 
 type Path = readonly (string | number)[];

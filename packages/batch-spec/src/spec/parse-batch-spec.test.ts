@@ -178,9 +178,10 @@ describe("hostile text", () => {
   ].join("\n");
 
   test.each([
-    ["an alias bomb", aliasBomb, "aliases expand to too much"],
+    ["an alias bomb", aliasBomb, "too many aliases"],
     ["many aliases", `a: &a x\nb: [${Array(200).fill("*a").join(", ")}]`, "too many aliases"],
     ["nested brackets", "[".repeat(20_000), "nested too deeply"],
+    ["brackets up to the limit", "[".repeat(256 * 1024), "nested too deeply"],
     [
       "nested maps",
       `name: n\ndescription:${Array.from({ length: 100 }, (_, i) => `\n${" ".repeat(i + 1)}a:`).join("")}`,

@@ -1,4 +1,5 @@
-import { readYaml } from "../yaml/read-yaml.ts";
+import { describeIssues, formatPath, readYaml, type YamlProblem } from "@airlock/yaml-source";
+import { yamlOptions } from "../yaml/yaml-options.ts";
 import type {
   BatchSpec,
   ChangesetTemplate,
@@ -10,24 +11,35 @@ import type {
 } from "./batch-spec.ts";
 import { checkRules } from "./check-rules.ts";
 import { checkTemplates } from "./check-templates.ts";
-import { describeIssues } from "./describe-issues.ts";
-import { formatPath, type SpecProblem } from "./spec-problem.ts";
+import type { SpecProblem } from "./spec-problem.ts";
 import { batchSpecSchema, type RawBatchSpec, type RawHook, type RawStep } from "./spec-schema.ts";
 
 export type ParsedSpec =
   | { readonly spec: BatchSpec; readonly problems?: undefined }
   | { readonly spec?: undefined; readonly problems: readonly SpecProblem[] };
 
+const helpOf: Readonly<Partial<Record<YamlProblem["kind"], string>>> = {
+  "too-long": "move long scripts and files into an image, or mount them",
+  "second-document": "remove the `---` line",
+};
+
 /** Parses a batch spec in YAML or JSON and reports all problems at once, in the order of the text. */
 export function parseBatchSpec(text: string): ParsedSpec {
-  const document = readYaml(text);
+  const document = readYaml(text, yamlOptions);
   if ("problems" in document) {
-    return { problems: document.problems.map(({ span, ...problem }) => ({ ...span, path: "", ...problem })) };
+    return {
+      problems: document.problems.map(({ kind, span, message, help = helpOf[kind] }) => ({
+        ...span,
+        path: "",
+        message,
+        ...(help === undefined ? {} : { help }),
+      })),
+    };
   }
   const parsed = batchSpecSchema.safeParse(document.value);
   const found = parsed.success
     ? [...checkRules(parsed.data), ...checkTemplates(parsed.data)]
-    : describeIssues(parsed.error.issues, document.value);
+    : describeIssues(parsed.error.issues, { schema: batchSpecSchema, input: document.value });
   if (parsed.success && found.length === 0) return { spec: makeSpec(parsed.data) };
   const problems = found.slice(0, 100).map(({ path, target, message, help }) => ({
     ...document.locate(path, target),

@@ -1,4 +1,5 @@
-import { readYaml } from "../yaml/read-yaml.ts";
+import { readYaml } from "@airlock/yaml-source";
+import { yamlOptions } from "../yaml/yaml-options.ts";
 import { fromByteText, toByteText } from "./byte-text.ts";
 import { Dictionary, List, type Value } from "./values.ts";
 
@@ -21,10 +22,10 @@ export function parseStepOutput(text: string, format: "json" | "yaml" | "text" |
   }
   if (format === "yaml") {
     if (text.trim() === "") return { value: null };
-    const document = readYaml(text, { intAsBigInt: true });
+    const document = readYaml(text, { ...yamlOptions, intAsBigInt: true });
     if (!("problems" in document)) return convert(document.value);
     const [first] = document.problems;
-    if (first?.message === "is empty") return { value: null };
+    if (first?.kind === "empty") return { value: null };
     return { problem: `is not YAML: line ${first?.span.line}: ${first?.message}` };
   }
   return { value: toByteText(text) };

@@ -1,8 +1,8 @@
 import { UpdateQueueRequest } from "@airlock/api";
 import { parseBytes, parseDuration } from "@airlock/job";
+import { describeIssues } from "@airlock/yaml-source";
 import { type Command, InvalidArgumentError } from "commander";
 import { UsageError } from "../../context/command-error.ts";
-import { describeSpecIssues } from "../../job-file/describe-spec-issues.ts";
 import { parsePositive } from "../../options/number-arguments.ts";
 
 export interface QueueSettingsFlags {
@@ -86,10 +86,14 @@ export function queueSettings(flags: QueueSettingsFlags): UpdateQueueRequest {
   const given = Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
   const parsed = UpdateQueueRequest.safeParse(given);
   if (parsed.success) return given;
-  const problems = describeSpecIssues(parsed.error, given).map(({ path, message }) => {
-    const flag = Object.hasOwn(flagOfSetting, path[0] ?? "") ? Reflect.get(flagOfSetting, path[0] ?? "") : undefined;
-    return flag === undefined ? message : `${flag}: ${message}${/Ms$/.test(String(path[0])) ? " (milliseconds)" : ""}`;
-  });
+  const problems = describeIssues(parsed.error.issues, { schema: UpdateQueueRequest, input: given }).map(
+    ({ path, message }) => {
+      const flag = Object.hasOwn(flagOfSetting, path[0] ?? "") ? Reflect.get(flagOfSetting, path[0] ?? "") : undefined;
+      return flag === undefined
+        ? message
+        : `${flag}: ${message}${/Ms$/.test(String(path[0])) ? " (milliseconds)" : ""}`;
+    },
+  );
   throw new UsageError(problems.join("\n"));
 }
 

@@ -1,7 +1,7 @@
 import { closestWord } from "@airlock/job";
 import type { z } from "zod";
-import type { FieldProblem } from "./spec-problem.ts";
-import { batchSpecSchema } from "./spec-schema.ts";
+import { allowedFields } from "./allowed-fields.ts";
+import type { FieldProblem } from "./field-problem.ts";
 
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
@@ -9,43 +9,51 @@ type Path = readonly PropertyKey[];
 /** More unknown fields of one map are not reported: looking for similar names takes time. */
 const maximumKeys = 100;
 
-/** Describes what the schema found, for the author of the spec. `input` is what was parsed. */
-export function describeIssues(issues: readonly Issue[], input: unknown, base: Path = []): FieldProblem[] {
-  return issues.flatMap((issue) => describeIssue(issue, base, input));
+/** What was checked, and against which schema. */
+interface Checked {
+  readonly schema: z.core.$ZodType;
+  readonly input: unknown;
 }
 
-function describeIssue(issue: Issue, base: Path, input: unknown): FieldProblem[] {
+/** Describes what the schema found, for the author of the document. */
+export function describeIssues(issues: readonly Issue[], checked: Checked, base: Path = []): FieldProblem[] {
+  return issues.flatMap((issue) => describeIssue(issue, base, checked));
+}
+
+function describeIssue(issue: Issue, base: Path, checked: Checked): FieldProblem[] {
   const path = [...base, ...issue.path];
   const value = (message: string, help?: string): FieldProblem[] => [
     { path, target: "value", message, ...(help === undefined ? {} : { help }) },
   ];
   switch (issue.code) {
     case "unrecognized_keys":
-      return issue.keys.slice(0, maximumKeys).map((key) => unknownField(path, key));
+      return issue.keys.slice(0, maximumKeys).map((key) => unknownField(path, key, checked.schema));
     case "invalid_type":
-      return wrongType(path, [issue.expected], input);
+      return wrongType(path, [issue.expected], checked);
     case "invalid_value":
       return value(
         `must be one of ${issue.values.map(String).join(", ")}`,
-        suggestion(valueAt(input, path), issue.values),
+        suggestion(valueAt(checked.input, path), issue.values),
       );
     case "invalid_union":
-      return describeUnion(issue, path, input);
+      return describeUnion(issue, path, checked);
     case "invalid_key":
-      return [{ path, target: "key", message: "the name must not be empty" }];
+      return [{ path, target: "key", message: invalidKey(path, issue) }];
     case "too_small":
-      if (issue.origin === "string" || issue.origin === "array") return value("must not be empty");
-      return value(`must be at least ${issue.minimum}`);
+      return value(issue.message.startsWith("Too small") ? tooSmall(issue) : issue.message);
+    case "too_big":
+      return value(issue.message.startsWith("Too big") ? tooBig(issue) : issue.message);
     default:
       return value(issue.message);
   }
 }
 
-function describeUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, input: unknown): FieldProblem[] {
+function describeUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, checked: Checked): FieldProblem[] {
   // If the value's type fits only one member of the union, that member's problems say more than a list of members.
   const meant = issue.errors.filter((issues) => !issues.some((inner) => inner.path.length === 0 && isMismatch(inner)));
-  const [only] = meant;
-  if (only) return describeIssues(only, input, path);
+  const [first] = meant;
+  if (first && (meant.length === 1 || !hasOwnMessage(issue))) return describeIssues(first, checked, path);
+  if (hasOwnMessage(issue)) return [{ path, target: "value", message: issue.message }];
   const values: unknown[] = [];
   const types: string[] = [];
   const collect = (issues: readonly Issue[]) => {
@@ -57,9 +65,9 @@ function describeUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, input: u
     }
   };
   issue.errors.forEach(collect);
-  if (values.length === 0) return wrongType(path, types, input);
+  if (values.length === 0) return wrongType(path, types, checked);
   const wanted = [...new Set([...types.map(typeName), ...values.map((one) => JSON.stringify(one))])];
-  const actual = valueAt(input, path);
+  const actual = valueAt(checked.input, path);
   return [
     {
       path,
@@ -70,29 +78,32 @@ function describeUnion(issue: z.core.$ZodIssueInvalidUnion, path: Path, input: u
   ];
 }
 
+function hasOwnMessage(issue: z.core.$ZodIssueInvalidUnion): boolean {
+  return issue.message !== "Invalid input";
+}
+
 function isMismatch(issue: Issue): boolean {
   if (issue.code === "invalid_union")
     return issue.errors.every((issues) => issues.some((one) => one.path.length === 0 && isMismatch(one)));
   return issue.code === "invalid_type" || issue.code === "invalid_value";
 }
 
-function unknownField(path: Path, key: string): FieldProblem {
-  const allowed = allowedFields(path);
+function unknownField(path: Path, key: string, schema: z.core.$ZodType): FieldProblem {
+  const allowed = allowedFields(schema, path);
   const meant = closestWord(key, allowed);
-  const shown = JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key);
   return {
     path: [...path, key],
     target: "key",
-    message: `unknown field ${shown}${meant ? `; did you mean "${meant}"?` : ""}`,
+    message: `unknown field ${quote(key)}${meant ? `; did you mean "${meant}"?` : ""}`,
     ...optionalHelp(allowed.length > 0 ? `fields allowed here: ${allowed.join(", ")}` : undefined),
   };
 }
 
-function wrongType(path: Path, expected: readonly string[], input: unknown): FieldProblem[] {
+function wrongType(path: Path, expected: readonly string[], { schema, input }: Checked): FieldProblem[] {
   const actual = valueAt(input, path);
-  const wanted = listOf([...new Set(expected.map(typeName))]);
+  const wanted = [...new Set(expected.map(typeName))].join(" or ");
   if (actual === undefined) return [{ path, target: "value", message: `is missing: it must be ${wanted}` }];
-  const fields = allowedFields(path);
+  const fields = allowedFields(schema, path);
   const unquoted = expected.includes("string") && (typeof actual === "number" || typeof actual === "boolean");
   const help = unquoted
     ? `put it in quotes: "${actual}"`
@@ -100,6 +111,31 @@ function wrongType(path: Path, expected: readonly string[], input: unknown): Fie
       ? `fields allowed here: ${fields.join(", ")}`
       : undefined;
   return [{ path, target: "value", message: `must be ${wanted}, not ${describeValue(actual)}`, ...optionalHelp(help) }];
+}
+
+function invalidKey(path: Path, issue: z.core.$ZodIssueInvalidKey): string {
+  const [inner] = issue.issues;
+  if (inner?.code === "too_small") return "the name must not be empty";
+  return `${quote(String(path.at(-1) ?? ""))} is ${inner?.message ?? "not allowed"}`;
+}
+
+function tooSmall({ origin, minimum, inclusive }: z.core.$ZodIssueTooSmall): string {
+  const isText = origin === "string";
+  if (isText || origin === "array") {
+    if (Number(minimum) === 1) return "must not be empty";
+    return isText ? `is shorter than ${minimum} characters` : `must have at least ${minimum} entries`;
+  }
+  return inclusive === false ? `must be more than ${minimum}` : `must be at least ${minimum}`;
+}
+
+function tooBig({ origin, maximum, inclusive }: z.core.$ZodIssueTooBig): string {
+  if (origin === "string") return `is longer than ${maximum} characters`;
+  if (origin === "array") return `has more than ${maximum} entries`;
+  return inclusive === false ? `must be less than ${maximum}` : `must be at most ${maximum}`;
+}
+
+function quote(key: string): string {
+  return JSON.stringify(key.length > 60 ? `${key.slice(0, 60)}…` : key);
 }
 
 function optionalHelp(help: string | undefined): { help?: string } {
@@ -120,8 +156,9 @@ function typeName(expected: string): string {
   switch (expected) {
     case "string":
       return "text";
-    case "int":
     case "number":
+      return "a number";
+    case "int":
       return "a whole number";
     case "boolean":
       return "true or false";
@@ -142,6 +179,7 @@ function describeValue(value: unknown): string {
     case "string":
       return value.length > 40 ? "text" : `the text ${JSON.stringify(value)}`;
     case "number":
+    case "bigint":
       return `the number ${value}`;
     case "boolean":
       return String(value);
@@ -155,40 +193,4 @@ function valueAt(input: unknown, path: Path): unknown {
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, part)) return undefined;
     return Reflect.get(value, part);
   }, input);
-}
-
-/** Names of the fields that the schema allows at a path. Empty where any name is allowed. */
-function allowedFields(path: Path): readonly string[] {
-  let schema: unknown = batchSpecSchema;
-  for (const part of path) {
-    schema = unwrap(schema);
-    const definition = definitionOf(schema);
-    if (definition?.type === "object") schema = Reflect.get(definition.shape ?? {}, part);
-    else if (definition?.type === "array") schema = definition.element;
-    else if (definition?.type === "record") schema = definition.valueType;
-    else return [];
-  }
-  const definition = definitionOf(unwrap(schema));
-  return definition?.type === "object" ? Object.keys(definition.shape ?? {}) : [];
-}
-
-interface Definition {
-  readonly type: string;
-  readonly shape?: object;
-  readonly element?: unknown;
-  readonly valueType?: unknown;
-  readonly innerType?: unknown;
-}
-
-function definitionOf(schema: unknown): Definition | undefined {
-  return (schema as { _zod?: { def: Definition } } | undefined)?._zod?.def;
-}
-
-function unwrap(schema: unknown): unknown {
-  let inner = schema;
-  for (;;) {
-    const definition = definitionOf(inner);
-    if (definition?.type !== "optional" && definition?.type !== "nullable") return inner;
-    inner = definition.innerType;
-  }
 }

@@ -14,20 +14,22 @@ import {
 } from "yaml";
 
 /** A place in the text. Line and column start at 1. */
-interface Span {
+export interface Span {
   readonly line: number;
   readonly column: number;
   readonly length: number;
 }
 
-interface YamlProblem {
+export interface YamlProblem {
+  /** The kind of problem, for callers with advice of their own. */
+  readonly kind: "too-long" | "empty" | "second-document" | "fault";
   readonly span: Span;
   readonly message: string;
   readonly help?: string;
 }
 
 /** A YAML document as plain data that remembers where each value came from. */
-interface YamlDocument {
+export interface YamlDocument {
   readonly value: unknown;
   /** The place of a value, or of its key. For a missing value, the place of the nearest existing parent. */
   locate(path: readonly PropertyKey[], target: "key" | "value"): Span;
@@ -35,28 +37,39 @@ interface YamlDocument {
 
 type YamlResult = YamlDocument | { readonly problems: readonly YamlProblem[] };
 
-export const maximumYamlLength = 256 * 1024;
+interface YamlOptions {
+  /** The most characters that the text may have. */
+  readonly maximumLength: number;
+  readonly maximumAliases: number;
+  /** Whether `<<` merges maps. Otherwise it is a name like any other. */
+  readonly mergeKeys: boolean;
+  /** Whether whole numbers become `bigint`. Numbers with a dot never do. */
+  readonly intAsBigInt?: boolean;
+}
+
 /** Real specs nest to about ten. The limit keeps recursion within the stack. */
 const maximumDepth = 64;
 const depthHelp = `at most ${maximumDepth} levels are allowed`;
-const maximumAliases = 100;
+/** How often one anchor may be expanded, also by aliases of aliases. */
+const maximumExpansions = 100;
+const aliasHelp = "write the values out instead";
+const maximumProblems = 100;
 
 /**
- * Parses one document of YAML 1.2, which includes JSON, with merge keys (`<<`). Every loop and recursion is bounded, so
- * the text may come from anybody. With `intAsBigInt`, whole numbers are `bigint`, and numbers with a dot are not.
+ * Parses one document of YAML 1.2, which includes JSON. The text may be hostile: every loop and recursion is bounded.
+ * Reports up to 100 faults at once.
  */
-export function readYaml(text: string, { intAsBigInt = false } = {}): YamlResult {
+export function readYaml(text: string, options: YamlOptions): YamlResult {
   const lineCounter = new LineCounter();
   const spanOf = (start: number, end: number): Span => {
     const { line, col } = lineCounter.linePos(start);
     return { line: Math.max(1, line), column: Math.max(1, col), length: Math.max(1, end - start) };
   };
-  const failed = (message: string, help?: string, span = spanOf(0, 1)) => ({
-    problems: [{ span, message, ...(help === undefined ? {} : { help }) }],
+  const failed = (kind: YamlProblem["kind"], message: string, help?: string, span = spanOf(0, 1)) => ({
+    problems: [{ kind, span, message, ...(help === undefined ? {} : { help }) }],
   });
-  if (text.length > maximumYamlLength) {
-    const help = "move long scripts and files into an image, or mount them";
-    return failed(`is longer than ${maximumYamlLength / 1024} Ki characters`, help);
+  if (text.length > options.maximumLength) {
+    return failed("too-long", `is longer than ${options.maximumLength / 1024} Ki characters`);
   }
 
   const documents = parseAllDocuments(text, {
@@ -64,17 +77,18 @@ export function readYaml(text: string, { intAsBigInt = false } = {}): YamlResult
     prettyErrors: false,
     version: "1.2",
     stringKeys: true,
-    merge: true,
-    intAsBigInt,
+    merge: options.mergeKeys,
+    intAsBigInt: options.intAsBigInt ?? false,
     // The parser compares each key with all others. `checkTree` finds the same faults in linear time.
     uniqueKeys: false,
   });
   const [document, second] = Array.isArray(documents) ? documents : [];
-  if (!document) return failed("is empty");
+  if (!document) return failed("empty", "is empty");
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
     return {
-      problems: faults.slice(0, 20).map((fault) => ({
+      problems: faults.slice(0, maximumProblems).map((fault) => ({
+        kind: "fault",
         span: spanOf(fault.pos[0], fault.pos[1]),
         ...explainFault(fault.code, fault.message),
       })),
@@ -82,17 +96,17 @@ export function readYaml(text: string, { intAsBigInt = false } = {}): YamlResult
   }
   if (second) {
     const start = second.range?.[0] ?? text.length;
-    return failed("a second document begins here", "remove the `---` line", spanOf(start, start + 3));
+    return failed("second-document", "a second document begins here", undefined, spanOf(start, start + 3));
   }
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
-    return failed("is empty");
+    return failed("empty", "is empty");
   }
-  const problems = checkTree(document, spanOf);
+  const problems = checkTree(document, spanOf, options);
   if (problems.length > 0) return { problems };
   try {
-    return { value: document.toJS({ maxAliasCount: maximumAliases }), locate: locator(document, text, spanOf) };
+    return { value: document.toJS({ maxAliasCount: maximumExpansions }), locate: locator(document, text, spanOf) };
   } catch (error) {
-    if (error instanceof ReferenceError) return failed("aliases expand to too much", "write the values out instead");
+    if (error instanceof ReferenceError) return failed("fault", "too many aliases", aliasHelp);
     throw error;
   }
 }
@@ -101,12 +115,13 @@ export function readYaml(text: string, { intAsBigInt = false } = {}): YamlResult
 function checkTree(
   document: YamlTree<Node, boolean>,
   spanOf: (start: number, end: number) => Span,
+  { maximumAliases, mergeKeys }: YamlOptions,
 ): readonly YamlProblem[] {
   const problems: YamlProblem[] = [];
   const report = (node: unknown, message: string, help?: string) => {
     const [start, end] = rangeOf(node) ?? [0, 1];
-    problems.push({ span: spanOf(start, end), message, ...(help === undefined ? {} : { help }) });
-    return problems.length < 20 ? undefined : visit.BREAK;
+    problems.push({ kind: "fault", span: spanOf(start, end), message, ...(help === undefined ? {} : { help }) });
+    return problems.length < maximumProblems ? undefined : visit.BREAK;
   };
   let aliases = 0;
   const anchors = new Map<string, Node>();
@@ -117,7 +132,7 @@ function checkTree(
       return visit.BREAK;
     }
     if (isPair(node)) {
-      if (!isScalar(node.key) || node.key.value !== "<<") return undefined;
+      if (!mergeKeys || !isScalar(node.key) || node.key.value !== "<<") return undefined;
       const sources = isSeq(node.value) ? node.value.items : [node.value];
       return sources.every(isMergeable) ? undefined : report(node.key, "`<<` needs a map, or an alias of a map");
     }
@@ -125,11 +140,11 @@ function checkTree(
       aliases += 1;
       if (!anchors.has(node.source)) return report(node, `no anchor named "${node.source}"`);
       if (aliases <= maximumAliases) return undefined;
-      report(node, "too many aliases", "write the values out instead");
+      report(node, "too many aliases", aliasHelp);
       return visit.BREAK;
     }
     if (isNode(node) && node.anchor !== undefined) anchors.set(node.anchor, node);
-    if (isMap(node)) return checkKeys(node.items, report);
+    if (isMap(node)) return checkKeys(node.items, mergeKeys, report);
     if (!isScalar(node) || typeof node.value !== "number" || !Number.isInteger(node.value)) return undefined;
     if (Number.isSafeInteger(node.value)) return undefined;
     return report(node, "this number is too large to be kept exactly", "put it in quotes");
@@ -137,13 +152,17 @@ function checkTree(
   return problems;
 }
 
-function checkKeys(items: readonly Pair[], report: (node: unknown, message: string) => symbol | undefined) {
+function checkKeys(
+  items: readonly Pair[],
+  mergeKeys: boolean,
+  report: (node: unknown, message: string) => symbol | undefined,
+) {
   const seen = new Set<unknown>();
   for (const { key } of items) {
     if (!isScalar(key)) continue;
     // Later code would drop this name silently, or change an object's prototype.
     if (key.value === "__proto__") report(key, 'the name "__proto__" is not allowed');
-    const repeated = seen.has(key.value) && key.value !== "<<";
+    const repeated = seen.has(key.value) && !(mergeKeys && key.value === "<<");
     if (repeated && report(key, "this field appears twice") === visit.BREAK) return visit.BREAK;
     seen.add(key.value);
   }

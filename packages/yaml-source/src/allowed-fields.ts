@@ -1,13 +1,9 @@
-import { JobSpec } from "@airlock/api";
 import { z } from "zod";
 
-/**
- * Names of the fields that a job may have at a path, e.g. of a step at `["steps", 0]`. Empty if the names are not
- * fixed.
- */
-export function allowedFields(path: readonly PropertyKey[]): string[] {
-  const schema = path.reduce<Schema | undefined>((at, part) => (at ? member(at, part) : undefined), JobSpec);
-  const object = schema ? objectIn(schema) : undefined;
+/** Names of the fields that a schema allows at a path. Empty if the names are not fixed. */
+export function allowedFields(schema: Schema, path: readonly PropertyKey[]): string[] {
+  const inner = path.reduce<Schema | undefined>((at, part) => (at ? member(at, part) : undefined), schema);
+  const object = inner ? objectIn(inner) : undefined;
   return object ? Object.keys(object.shape) : [];
 }
 

@@ -1,1 +1,0 @@
-export { closestWord } from "@airlock/job";
